@@ -1,0 +1,1 @@
+//! A Matrix presence server whose routing is decided by modules that it loads as shared libraries.

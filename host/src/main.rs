@@ -1,0 +1,2 @@
+//! The binary `presence-router`.
+fn main() {}

@@ -1,0 +1,4 @@
+//! What crosses the boundary.
+
+/// Presence states.
+pub mod state;
