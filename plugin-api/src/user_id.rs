@@ -89,17 +89,29 @@ impl fmt::Display for InvalidUserId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoSigil(id) => {
-                write!(f, "{id:?} is not a user id: it does not start with '@', as in \"@alice:example.org\"")
+                write!(
+                    f,
+                    "{id:?} is not a user id: it does not start with '@', as in \"@alice:example.org\""
+                )
             }
             Self::NoServerName(id) => {
-                write!(f, "{id:?} is not a user id: it has no ':' and server name, as in \"@alice:example.org\"")
+                write!(
+                    f,
+                    "{id:?} is not a user id: it has no ':' and server name, as in \"@alice:example.org\""
+                )
             }
             Self::BadLocalpart(id) => write!(f, "{id:?} is not a user id: it holds a NUL character"),
             Self::BadServerName(id) => {
-                write!(f, "{id:?} is not a user id: what stands behind the ':' is not a server name")
+                write!(
+                    f,
+                    "{id:?} is not a user id: what stands behind the ':' is not a server name"
+                )
             }
             Self::TooLong(bytes) => {
-                write!(f, "not a user id: {bytes} bytes long, {MAX_USER_ID_BYTES} are allowed")
+                write!(
+                    f,
+                    "not a user id: {bytes} bytes long, {MAX_USER_ID_BYTES} are allowed"
+                )
             }
         }
     }
@@ -111,9 +123,12 @@ fn check_user_id(id: &str) -> Result<(), InvalidUserId> {
     if id.len() > MAX_USER_ID_BYTES {
         return Err(InvalidUserId::TooLong(id.len()));
     }
-    let rest = id.strip_prefix('@').ok_or_else(|| InvalidUserId::NoSigil(id.to_owned()))?;
-    let (localpart, server_name) =
-        rest.split_once(':').ok_or_else(|| InvalidUserId::NoServerName(id.to_owned()))?;
+    let rest = id
+        .strip_prefix('@')
+        .ok_or_else(|| InvalidUserId::NoSigil(id.to_owned()))?;
+    let (localpart, server_name) = rest
+        .split_once(':')
+        .ok_or_else(|| InvalidUserId::NoServerName(id.to_owned()))?;
     if localpart.contains('\0') {
         return Err(InvalidUserId::BadLocalpart(id.to_owned()));
     }
@@ -136,22 +151,23 @@ fn check_user_id(id: &str) -> Result<(), InvalidUserId> {
 ///
 /// [specification]: https://spec.matrix.org/v1.16/appendices/#server-name
 pub fn is_server_name(name: &str) -> bool {
-    let (host, port) = match name.strip_prefix('[') {
-        Some(rest) => {
-            let Some((address, port)) = rest.split_once(']') else { return false };
-            if std::net::Ipv6Addr::from_str(address).is_err() {
-                return false;
-            }
-            (None, port)
+    let (host, port) = if let Some(rest) = name.strip_prefix('[') {
+        let Some((address, port)) = rest.split_once(']') else {
+            return false;
+        };
+        if std::net::Ipv6Addr::from_str(address).is_err() {
+            return false;
         }
-        None => {
-            let colon = name.find(':').unwrap_or(name.len());
-            let (host, port) = name.split_at(colon);
-            (Some(host), port)
-        }
+        (None, port)
+    } else {
+        let (host, port) = name.split_at(name.find(':').unwrap_or(name.len()));
+        (Some(host), port)
     };
     let host_is_valid = host.is_none_or(|host| {
-        !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
+        !host.is_empty()
+            && host
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
     });
     let port_is_valid = port.is_empty()
         || port.strip_prefix(':').is_some_and(|digits| {
@@ -241,7 +257,13 @@ mod tests {
 
     #[test]
     fn historical_localparts_and_all_forms_of_server_names_are_accepted() {
-        for id in ["@A b/ü:example.org", "@:example.org", "@a:1.2.3.4:8448", "@a:[::1]:80", "@a:localhost"] {
+        for id in [
+            "@A b/ü:example.org",
+            "@:example.org",
+            "@a:1.2.3.4:8448",
+            "@a:[::1]:80",
+            "@a:localhost",
+        ] {
             assert!(UserId::parse(id).is_ok(), "{id}");
         }
     }

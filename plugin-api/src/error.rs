@@ -1,0 +1,98 @@
+//! What a module answers when it cannot do what it was asked. A text crosses, never an error object.
+
+use std::error::Error;
+use std::fmt;
+
+use crate::abi::failure::{Failure, FailureKind};
+
+macro_rules! text_error {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct $name(String);
+
+        impl $name {
+            /// An error with this text: lower case, no full stop; what was wrong, where, what to do.
+            pub fn new(message: impl Into<String>) -> Self {
+                Self(message.into())
+            }
+
+            pub(crate) fn message(&self) -> &str {
+                &self.0
+            }
+        }
+
+        /// Keeps the text of the error and of its sources, joined by `: `.
+        impl<E: Error> From<E> for $name {
+            fn from(error: E) -> Self {
+                Self(chain(&error))
+            }
+        }
+    };
+}
+
+text_error! {
+    /// Why a router could not start. Any [`Error`] converts into it, so `?` works in `new`.
+    ///
+    /// ```
+    /// use presence_router_api::StartError;
+    ///
+    /// fn start(port: &str) -> Result<u16, StartError> {
+    ///     let port: u16 = port.parse()?;
+    ///     if port < 1024 {
+    ///         return Err(StartError::new(format!("port {port} is reserved; choose one from 1024 on")));
+    ///     }
+    ///     Ok(port)
+    /// }
+    /// assert!(start("80").is_err());
+    /// ```
+    StartError
+}
+
+text_error! {
+    /// Why a router could not answer. Any [`Error`] converts into it, so `?` works in both methods.
+    ///
+    /// The host logs and counts it, goes on with shared rooms and other modules, and asks again later.
+    RouterError
+}
+
+/// Why the host did not do what the module asked of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ApiError {
+    /// The instance has been shut down.
+    ShutDown,
+    /// The host refused; the text says why.
+    Refused(String),
+}
+
+impl From<Failure> for ApiError {
+    fn from(failure: Failure) -> Self {
+        match failure.kind {
+            FailureKind::SHUT_DOWN => Self::ShutDown,
+            _ => Self::Refused(failure.message.into_string()),
+        }
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ShutDown => f.write_str("the module has been shut down"),
+            Self::Refused(reason) => f.write_str(reason),
+        }
+    }
+}
+
+impl Error for ApiError {}
+
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
