@@ -1,1 +1,3 @@
 //! A Matrix presence server whose routing is decided by modules that it loads as shared libraries.
+
+pub mod presence;

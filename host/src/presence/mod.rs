@@ -1,0 +1,154 @@
+//! What state each user of this server is in: their devices, merging, timeouts, what is worth telling.
+//! Pure: it does no I/O and reads no clock, and knows nothing of who hears of a change.
+//!
+//! Time is the parameter `now`, in milliseconds since the Unix epoch. Each operation first applies what
+//! is already overdue for its user, so the outcome does not depend on how promptly
+//! [`expire`](Presence::expire) is called. A clock that goes backwards delays timeouts,
+//! at most until the next act of the device.
+//!
+//! ```
+//! use presence_router::presence::{Change, DeviceId, Presence, Timing, UserKey};
+//! use presence_router_api::PresenceState;
+//!
+//! let (alice, phone) = (UserKey(0), DeviceId::from("PHONE"));
+//! let mut presence = Presence::new(Timing::default());
+//! assert_eq!(presence.set(alice, &phone, PresenceState::Online, Some("hi"), 1_000), Change::WorthTelling);
+//! assert_eq!(presence.state(alice).status_msg.as_deref(), Some("hi"));
+//!
+//! // Nothing was heard of the phone for more than 30 s.
+//! assert_eq!(presence.next_timeout(), Some(31_001));
+//! assert_eq!(presence.expire(31_001), [alice]);
+//! assert_eq!(presence.state(alice).state, PresenceState::Offline);
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod device;
+mod notify;
+#[cfg(test)]
+mod tests;
+mod timeouts;
+mod user;
+
+use presence_router_api::PresenceState;
+
+pub use self::device::DeviceId;
+pub use self::notify::Change;
+use self::timeouts::Timeouts;
+pub use self::timeouts::Timing;
+use self::user::User;
+pub use self::user::UserPresence;
+
+/// The dense number of a user, given by the directory: memory is taken for all numbers up to the
+/// greatest in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserKey(pub u32);
+
+impl UserKey {
+    fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// The presence of all users of this server.
+#[derive(Debug)]
+pub struct Presence {
+    timing: Timing,
+    users: Vec<User>,
+    /// Holds each user who has a timeout ahead once, at their earliest.
+    timeouts: Timeouts,
+}
+
+impl Presence {
+    /// Everybody is offline.
+    pub fn new(timing: Timing) -> Self {
+        Self {
+            timing,
+            users: Vec::new(),
+            timeouts: Timeouts::default(),
+        }
+    }
+
+    /// The presence of a user as of their last operation or [`expire`](Self::expire); offline when never
+    /// seen.
+    pub fn state(&self, user: UserKey) -> &UserPresence {
+        self.users
+            .get(user.index())
+            .map_or(&UserPresence::OFFLINE, User::presence)
+    }
+
+    /// A client sets the presence of its device, and the status message of its user: a message that is
+    /// absent or empty clears it.
+    pub fn set(
+        &mut self,
+        user: UserKey,
+        device: &DeviceId,
+        state: PresenceState,
+        status_msg: Option<&str>,
+        now: u64,
+    ) -> Change {
+        self.update(user, now, |user| user.set(device, state, status_msg, now))
+    }
+
+    /// A sync begins that sets the presence of its device. It never lowers busy.
+    ///
+    /// A sync that asks for offline does not count as presence: announce neither its start nor its end.
+    /// Its start changes nothing here.
+    pub fn sync_started(
+        &mut self,
+        user: UserKey,
+        device: &DeviceId,
+        state: PresenceState,
+        now: u64,
+    ) -> Change {
+        if state == PresenceState::Offline {
+            return Change::Quiet;
+        }
+        self.update(user, now, |user| user.sync_started(device, state, now))
+    }
+
+    /// A sync ends, whose start was announced. Several syncs of one device may run at once. An end
+    /// without a start counts for nothing.
+    pub fn sync_ended(&mut self, user: UserKey, device: &DeviceId, now: u64) -> Change {
+        self.update(user, now, |user| user.sync_ended(device, now))
+    }
+
+    /// The earliest moment at which [`expire`](Self::expire) has something to do.
+    pub fn next_timeout(&self) -> Option<u64> {
+        self.timeouts.next()
+    }
+
+    /// Applies the timeouts that are due, and returns the users with a change worth telling, each once.
+    #[must_use = "the changes are to be told"]
+    pub fn expire(&mut self, now: u64) -> Vec<UserKey> {
+        let mut changed = Vec::new();
+        // The update moves the user to a later moment than `now`, or takes them out.
+        while let Some(user) = self.timeouts.first_due(now) {
+            if self.update(user, now, |_| ()) == Change::WorthTelling {
+                changed.push(user);
+            }
+        }
+        changed
+    }
+
+    fn update(&mut self, key: UserKey, now: u64, event: impl FnOnce(&mut User)) -> Change {
+        if self.users.len() <= key.index() {
+            self.users.resize_with(key.index() + 1, User::default);
+        }
+        let user = &mut self.users[key.index()];
+        let scheduled = user.next_timeout(&self.timing);
+        let before = user.presence().clone();
+
+        user.pass_time(&self.timing, now);
+        event(user);
+        user.settle(&self.timing, now);
+
+        let change = notify::compare(&before, user.presence(), self.timing.last_active_granularity);
+        if change == Change::WorthTelling {
+            user.told(now);
+        }
+        self.timeouts
+            .reschedule(key, scheduled, user.next_timeout(&self.timing));
+        change
+    }
+}
