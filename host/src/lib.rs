@@ -1,3 +1,4 @@
 //! A Matrix presence server whose routing is decided by modules that it loads as shared libraries.
 
+pub mod modules;
 pub mod presence;
