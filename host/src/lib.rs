@@ -1,4 +1,5 @@
 //! A Matrix presence server whose routing is decided by modules that it loads as shared libraries.
 
+pub mod clock;
 pub mod modules;
 pub mod presence;

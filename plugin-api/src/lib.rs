@@ -33,6 +33,9 @@ pub use crate::user_id::{InvalidUserId, MAX_USER_ID_BYTES, UserId, is_server_nam
 /// The version of this crate that a module is built with; it stands in the module's manifest.
 pub const SDK_VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// The target triple that this crate is built for; it stands in the module's manifest.
+pub const TARGET: &str = env!("PRESENCE_ROUTER_TARGET");
+
 /// The section of a module's library that holds its manifest.
 pub const MANIFEST_SECTION: &str = ".presence_router";
 
@@ -41,15 +44,13 @@ pub const MANIFEST_SECTION: &str = ".presence_router";
 pub mod __private {
     pub use abi_stable::library::LibHeader;
 
-    pub use crate::SDK_VERSION;
     pub use crate::export::instance::RouterEntry;
     pub use crate::export::library::{Library, header, root_module};
     pub use crate::export::manifest::{Piece, bytes, len};
+    pub use crate::{SDK_VERSION, TARGET};
 
     /// The compiler that built this crate, and so the module.
     pub const RUSTC: &str = env!("PRESENCE_ROUTER_RUSTC");
-    /// The target that it built for.
-    pub const TARGET: &str = env!("PRESENCE_ROUTER_TARGET");
 
     /// The manifest's bytes as text.
     pub const fn text(bytes: &'static [u8]) -> &'static str {

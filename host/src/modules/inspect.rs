@@ -7,6 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use abi_stable::library::ROOT_MODULE_LOADER_NAME;
+use presence_router_api::MANIFEST_SECTION;
 use semver::Version;
 
 use crate::modules::elf::{LibrarySearch, Resolution, SharedObject, identify};
@@ -15,8 +16,6 @@ use crate::modules::manifest::{Manifest, PanicStrategy};
 use crate::modules::refusal::{Advice, Who};
 use crate::modules::report::{Check, CheckResult, CrateType, NeededLibrary, Report, Verdict};
 use crate::modules::stage::Staged;
-
-const MANIFEST_SECTION: &str = ".presence_router";
 
 /// What a module must suit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,9 +27,22 @@ pub struct HostAbi {
 }
 
 impl HostAbi {
+    /// What this very program is built with.
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "cargo itself checks a package's version"
+    )]
+    pub fn this() -> Self {
+        Self {
+            sdk_version: Version::parse(presence_router_api::SDK_VERSION)
+                .expect("cargo checks a package's version"),
+            target: presence_router_api::TARGET.to_owned(),
+        }
+    }
+
     /// Whether a module built with `sdk` can be expected to load: the same major version, and while that is
     /// 0, the same minor one.
-    fn speaks(&self, sdk: &Version) -> bool {
+    pub(super) fn speaks(&self, sdk: &Version) -> bool {
         let host = &self.sdk_version;
         sdk.major == host.major && (host.major != 0 || sdk.minor == host.minor)
     }
@@ -65,6 +77,10 @@ impl Inspected {
             manifest,
             report,
         })
+    }
+
+    pub(super) fn into_parts(self) -> (Staged, Manifest) {
+        (self.staged, self.manifest)
     }
 
     /// The private copy.

@@ -50,7 +50,7 @@ impl ModuleCache {
                 Ok(Self {
                     dir,
                     us,
-                    generations: AtomicU64::new(0),
+                    generations: AtomicU64::new(1),
                 })
             });
         made.map_err(|source| StageError::Directory {
@@ -178,7 +178,7 @@ impl Staged {
         self.size
     }
 
-    /// The number of this copy in its cache, counted from 0 and never reused.
+    /// The number of this copy in its cache, counted from 1 and never reused.
     pub fn generation(&self) -> u64 {
         self.generation
     }

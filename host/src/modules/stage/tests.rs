@@ -60,8 +60,8 @@ fn the_copy_is_private_named_by_hash_and_never_by_an_old_name() {
     let names =
         [&first, &second].map(|staged| staged.path().file_name().unwrap().to_str().unwrap().to_owned());
     assert_snapshot!(names.join("\n"), @r"
-    libm-ed7002b439e9-0.so
     libm-ed7002b439e9-1.so
+    libm-ed7002b439e9-2.so
     ");
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
     assert_eq!((mode(bench.cache.path()), mode(first.path())), (0o700, 0o400));

@@ -1,0 +1,51 @@
+//! The time, passed in wherever it matters, so that a test can drive it.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+
+/// Tells the time.
+pub trait Clock: Send + Sync + 'static {
+    /// Milliseconds since the Unix epoch. May go backwards when somebody sets the system's clock.
+    fn now_ms(&self) -> u64;
+}
+
+/// The system's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place where the system's time is read"
+    )]
+    fn now_ms(&self) -> u64 {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// A clock that runs with tokio's, which a test can pause and advance.
+#[derive(Debug, Clone, Copy)]
+pub struct TokioClock {
+    start_ms: u64,
+    start: Instant,
+}
+
+impl TokioClock {
+    /// It is `start_ms` now.
+    pub fn starting_at(start_ms: u64) -> Self {
+        Self {
+            start_ms,
+            start: Instant::now(),
+        }
+    }
+}
+
+impl Clock for TokioClock {
+    fn now_ms(&self) -> u64 {
+        let passed: Duration = self.start.elapsed();
+        self.start_ms
+            .saturating_add(u64::try_from(passed.as_millis()).unwrap_or(u64::MAX))
+    }
+}
