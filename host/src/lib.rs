@@ -1,5 +1,6 @@
 //! A Matrix presence server whose routing is decided by modules that it loads as shared libraries.
 
 pub mod clock;
+pub mod config;
 pub mod modules;
 pub mod presence;
