@@ -2,5 +2,9 @@
 
 pub mod clock;
 pub mod config;
+pub mod delivery;
+pub mod directory;
+pub mod engine;
 pub mod modules;
 pub mod presence;
+pub mod routing;

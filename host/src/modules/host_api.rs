@@ -15,6 +15,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::clock::Clock;
 use crate::modules::audience::Audiences;
+use crate::modules::quarantine::Quarantine;
 use crate::modules::runtime::ModuleRuntime;
 
 /// What the host is to its modules.
@@ -34,10 +35,21 @@ pub(super) struct Shared {
     pub(super) facts: HostFacts,
     pub(super) audiences: Audiences,
     pub(super) runtime: ModuleRuntime,
+    pub(super) quarantine: Quarantine,
     pub(super) shut_down: AtomicBool,
 }
 
 impl Shared {
+    /// A call blocks the thread of calls: it gets another.
+    pub(super) fn leave_thread_behind(&self) {
+        match self.runtime.replace() {
+            Ok(()) => tracing::warn!(module = &*self.module, "blocks its thread, which is left behind"),
+            Err(error) => {
+                tracing::error!(module = &*self.module, %error, "no thread can be started for the module");
+            }
+        }
+    }
+
     fn running(&self) -> Result<(), Failure> {
         if self.shut_down.load(Ordering::Acquire) {
             Err(Failure::shut_down())

@@ -16,6 +16,7 @@ mod inspect;
 mod locate;
 mod manifest;
 mod open;
+mod quarantine;
 mod refusal;
 mod report;
 mod running;

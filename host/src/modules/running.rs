@@ -1,8 +1,7 @@
 //! Step 6: a started instance. Only it can route.
 //!
 //! Every call runs on the instance's own runtime and has a deadline. After one that overran, the module is left
-//! alone for a while ("quarantine"), twice as long each time, so that a module that hangs costs the host a thread now and
-//! then, not one a call.
+//! alone for a while, so that a module that hangs costs the host a thread now and then, not one a call.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,12 +9,13 @@ use std::time::Duration;
 
 use abi_stable::sabi_trait::TD_Opaque;
 use abi_stable::std_types::{RArc, ROption, RResult, RStr, RVec};
-use parking_lot::Mutex;
+use parking_lot::RwLock;
 use presence_router_api::abi::host::HostApi_TO;
 use presence_router_api::abi::router::{Reply, RouterBox, SharedRoomPresence};
 use presence_router_api::abi::{Failure, FailureKind};
 use presence_router_api::{InterestedUsers, UserId, UserPresenceState};
-use tokio::time::{Instant, timeout};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::modules::answer::{Routed, WrongAnswer, check_interested, check_routes};
 use crate::modules::audience::{AudienceId, Audiences};
@@ -23,13 +23,10 @@ use crate::modules::configure::{Configured, START_TIMEOUT};
 use crate::modules::host_api::{HostFacts, InstanceApi, Shared};
 use crate::modules::identity::Identity;
 use crate::modules::open::Opened;
+use crate::modules::quarantine::Quarantine;
 use crate::modules::runtime::ModuleRuntime;
 use crate::modules::stage::Staged;
 
-/// How long a module is left alone after its first call that overran; doubled with each further one.
-const FIRST_QUARANTINE: Duration = Duration::from_secs(1);
-/// The longest that it is left alone.
-const MAX_QUARANTINE: Duration = Duration::from_mins(1);
 /// How long a call that was told to end may take to do so, before its thread counts as blocked.
 const ABORT_GRACE: Duration = Duration::from_millis(20);
 
@@ -39,18 +36,12 @@ pub const MAX_BATCH: usize = 4_096;
 /// A started module instance.
 pub struct Running {
     identity: Identity,
-    router: Arc<RouterBox>,
+    /// Gone after `shutdown`.
+    router: RwLock<Option<Arc<RouterBox>>>,
     shared: Arc<Shared>,
     shared_rooms: SharedRoomPresence,
     call_timeout: Duration,
-    quarantine: Mutex<Quarantine>,
     _copy: Option<Staged>,
-}
-
-#[derive(Debug)]
-struct Quarantine {
-    until: Option<Instant>,
-    next: Duration,
 }
 
 /// Why a module did not start.
@@ -85,6 +76,9 @@ pub enum CallError {
     /// Its answer was wrong.
     #[error("gave a wrong answer")]
     Wrong(#[from] WrongAnswer),
+    /// The instance has been shut down.
+    #[error("has been shut down")]
+    ShutDown,
     /// Its runtime was replaced while the call ran, as another call blocked it.
     #[error("was cut off, as another call blocked the module's thread")]
     CutOff,
@@ -118,6 +112,7 @@ impl Running {
             facts,
             audiences: Audiences::default(),
             runtime,
+            quarantine: Quarantine::default(),
             shut_down: AtomicBool::new(false),
         });
         let api = HostApi_TO::from_value(InstanceApi(Arc::clone(&shared)), TD_Opaque);
@@ -134,14 +129,10 @@ impl Running {
             .map_err(|failure| StartError::Refused(failure.message.into_string()))?;
         Ok(Self {
             identity,
-            router: Arc::new(router),
+            router: RwLock::new(Some(Arc::new(router))),
             shared,
             shared_rooms,
             call_timeout,
-            quarantine: Mutex::new(Quarantine {
-                until: None,
-                next: FIRST_QUARANTINE,
-            }),
             _copy: copy,
         })
     }
@@ -184,10 +175,9 @@ impl Running {
         Ok(check_interested(answer)?)
     }
 
-    /// How long the module is still left alone.
+    /// How long the module is still left alone, after a call that overran.
     pub fn quarantined_for(&self) -> Option<Duration> {
-        let until = self.quarantine.lock().until?;
-        Some(until.saturating_duration_since(Instant::now())).filter(|rest| !rest.is_zero())
+        self.shared.quarantine.remaining()
     }
 
     /// The audiences that the module has released since the last time.
@@ -196,21 +186,28 @@ impl Running {
     }
 
     /// Calls `shutdown`, ends the background tasks, and drops the instance. `false` when the module was not done
-    /// by the deadline; it is then left behind.
-    pub async fn shutdown(self, deadline: Duration) -> bool {
-        let Self { router, shared, .. } = self;
-        let ending = shared.runtime.call(async move {
+    /// by the deadline; it is then left behind. A second call does nothing.
+    pub async fn shutdown(&self, deadline: Duration) -> bool {
+        let Some(router) = self.router.write().take() else {
+            return true;
+        };
+        let ending = self.shared.runtime.call(async move {
             let ended = wait(router.shutdown()).await;
             drop(router);
             ended
         });
         let ended = timeout(deadline, ending).await;
-        shared.shut_down.store(true, Ordering::Release);
-        shared.runtime.end_background();
+        self.shared.shut_down.store(true, Ordering::Release);
+        self.shared.runtime.end_background();
         match ended {
             Ok(Ok(Ok(()))) => true,
             Ok(Ok(Err(failure))) => {
-                tracing::error!(module = &*shared.module, "shutdown: {}", failure.message);
+                tracing::error!(
+                    module = &*self.shared.module,
+                    method = "shutdown",
+                    "{}",
+                    failure.message
+                );
                 true
             }
             Ok(Err(_)) | Err(_) => false,
@@ -224,30 +221,63 @@ impl Running {
         if let Some(rest) = self.quarantined_for() {
             return Err(CallError::Quarantined(rest));
         }
-        let router = Arc::clone(&self.router);
-        let mut running = self.shared.runtime.call(async move { wait(call(&router)).await });
-        match timeout(self.call_timeout, &mut running).await {
+        let router = self.router.read().clone().ok_or(CallError::ShutDown)?;
+        let running = self.shared.runtime.call(async move { wait(call(&router)).await });
+        let mut call = Call {
+            running: Some(running),
+            deadline: Instant::now() + self.call_timeout,
+            shared: Arc::clone(&self.shared),
+        };
+        call.answer()
+            .await
+            .unwrap_or(Err(CallError::TimedOut(self.call_timeout)))
+    }
+}
+
+/// A running call. When its caller goes away, it is still watched until its deadline.
+struct Call<T: Send + 'static> {
+    running: Option<JoinHandle<Result<T, Failure>>>,
+    deadline: Instant,
+    shared: Arc<Shared>,
+}
+
+impl<T: Send + 'static> Call<T> {
+    /// The answer, or `None` when there is none by the deadline.
+    async fn answer(&mut self) -> Option<Result<T, CallError>> {
+        let answered = timeout_at(self.deadline, self.running.as_mut()?).await;
+        let running = self.running.take()?;
+        match answered {
             Ok(Ok(answer)) => {
-                self.quarantine.lock().next = FIRST_QUARANTINE;
-                Ok(answer?)
+                self.shared.quarantine.end();
+                Some(answer.map_err(CallError::from))
             }
-            Ok(Err(_)) => Err(CallError::CutOff),
+            Ok(Err(_)) => Some(Err(CallError::CutOff)),
             Err(_) => {
+                self.shared.quarantine.begin();
                 running.abort();
-                let blocked = timeout(ABORT_GRACE, running).await.is_err();
-                self.quarantine_after_overrun(blocked);
-                Err(CallError::TimedOut(self.call_timeout))
+                if timeout(ABORT_GRACE, running).await.is_err() {
+                    self.shared.leave_thread_behind();
+                }
+                None
             }
         }
     }
+}
 
-    fn quarantine_after_overrun(&self, blocked: bool) {
-        let mut quarantine = self.quarantine.lock();
-        quarantine.until = Some(Instant::now() + quarantine.next);
-        quarantine.next = (quarantine.next * 2).min(MAX_QUARANTINE);
-        if blocked && let Err(error) = self.shared.runtime.replace() {
-            tracing::error!(module = &*self.shared.module, %error, "no thread can be started for the module");
-        }
+impl<T: Send + 'static> Drop for Call<T> {
+    fn drop(&mut self) {
+        let Some(running) = self.running.take() else {
+            return;
+        };
+        let mut call = Self {
+            running: Some(running),
+            deadline: self.deadline,
+            shared: Arc::clone(&self.shared),
+        };
+        self.shared
+            .facts
+            .timers
+            .spawn(async move { call.answer().await.is_some() });
     }
 }
 

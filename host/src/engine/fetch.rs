@@ -1,0 +1,133 @@
+//! Asks the modules whom a user may see: on a first sync, to catch up, and for one user's presence.
+//!
+//! This is the flow of Synapse's module documentation: `get_interested_users` says whose presence is fetched; for
+//! everybody's, the states are fed through `get_users_for_states` and the user's part is taken.
+
+use presence_router_api::{InterestedUsers, PresenceState};
+
+use crate::engine::feed::{Feed, with_source};
+use crate::engine::{Session, Shared};
+use crate::modules::{CallError, MAX_BATCH};
+use crate::presence::UserKey;
+
+/// Which users' states are wanted.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Wanted {
+    /// Of everybody who is not offline.
+    NotOffline,
+    /// Of who has changed after a position.
+    ChangedAfter(u64),
+    /// Of one user.
+    Only(UserKey),
+}
+
+/// What the modules say.
+#[derive(Debug, Default)]
+pub(super) struct Fetched {
+    /// Users whom the reader may see by the modules, and who are wanted. Not those who are seen anyway.
+    pub(super) users: Vec<UserKey>,
+    /// Whether each module has answered.
+    pub(super) complete: bool,
+}
+
+impl Shared {
+    /// Asks all modules at once. An error in one is logged, and the others' answers count.
+    pub(super) async fn fetch(&self, reader: &Session, wanted: Wanted) -> Fetched {
+        let mut fetched = Fetched {
+            users: Vec::new(),
+            complete: true,
+        };
+        for feed in &self.feeds {
+            match self.fetch_from(feed, reader, wanted).await {
+                Ok(users) => fetched.users.extend(users),
+                Err(error) => {
+                    fetched.complete = false;
+                    log_failure(feed, reader, &error);
+                }
+            }
+        }
+        fetched.users.sort_unstable();
+        fetched.users.dedup();
+        fetched
+    }
+
+    /// Whether a module shows `user` to the reader.
+    pub(super) async fn routes_to(&self, reader: &Session, user: UserKey) -> bool {
+        !self.feeds.is_empty() && self.fetch(reader, Wanted::Only(user)).await.users.contains(&user)
+    }
+
+    async fn fetch_from(
+        &self,
+        feed: &Feed,
+        reader: &Session,
+        wanted: Wanted,
+    ) -> Result<Vec<UserKey>, CallError> {
+        match feed.module().get_interested_users(&reader.user_id).await? {
+            InterestedUsers::Users(users) => {
+                let users = users.iter().filter_map(|user| self.directory.key(user.as_str()));
+                let world = self.world.read();
+                Ok(users
+                    .filter(|user| match wanted {
+                        Wanted::NotOffline => world.presence.state(*user).state != PresenceState::Offline,
+                        Wanted::ChangedAfter(position) => world.streams.last_change(*user) > position,
+                        Wanted::Only(only) => *user == only,
+                    })
+                    .filter(|user| !self.shared_rooms().shows(reader.user, *user))
+                    .collect())
+            }
+            InterestedUsers::All => self.fetch_part_of_all(feed, reader, wanted).await,
+        }
+    }
+
+    /// Feeds the wanted states through the module, and takes the reader's part.
+    async fn fetch_part_of_all(
+        &self,
+        feed: &Feed,
+        reader: &Session,
+        wanted: Wanted,
+    ) -> Result<Vec<UserKey>, CallError> {
+        let candidates = self.candidates(reader, wanted);
+        let mut users = Vec::new();
+        for chunk in candidates.chunks(MAX_BATCH) {
+            let (asked, states): (Vec<_>, Vec<_>) = {
+                let world = self.world.read();
+                chunk
+                    .iter()
+                    .filter_map(|user| Some((*user, self.crossing(*user, world.presence.state(*user))?)))
+                    .unzip()
+            };
+            let routed = feed
+                .module()
+                .get_users_for_states(states, Some(&reader.user_id))
+                .await?;
+            let part = routed.part_of(&reader.user_id);
+            users.extend(part.iter().filter_map(|number| asked.get(*number as usize)));
+        }
+        Ok(users)
+    }
+
+    fn candidates(&self, reader: &Session, wanted: Wanted) -> Vec<UserKey> {
+        let world = self.world.read();
+        let rooms = self.shared_rooms();
+        let unseen = |user: &UserKey| !rooms.shows(reader.user, *user);
+        match wanted {
+            Wanted::NotOffline => (0..self.directory.user_count())
+                .map(UserKey)
+                .filter(|user| world.presence.state(*user).state != PresenceState::Offline)
+                .filter(unseen)
+                .collect(),
+            Wanted::ChangedAfter(position) => world.streams.changed_after(position).filter(unseen).collect(),
+            Wanted::Only(user) => vec![user],
+        }
+    }
+}
+
+fn log_failure(feed: &Feed, reader: &Session, error: &CallError) {
+    let (module, user) = (&feed.module().identity().name, &reader.user_id);
+    if let CallError::Quarantined(_) = error {
+        // Said once, by the call that overran.
+        tracing::debug!(module, %user, "{error}");
+    } else {
+        tracing::error!(module, %user, "{}; {user} is served without it", with_source(error));
+    }
+}

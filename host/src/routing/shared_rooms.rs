@@ -1,0 +1,100 @@
+//! Presence between people who share a room, unless a module replaces it.
+
+use presence_router_api::SharedRoomPresence;
+
+use crate::directory::Directory;
+use crate::presence::UserKey;
+
+/// Answers who sees whom for sharing a room. Everybody sees themselves, always.
+#[derive(Clone, Copy)]
+pub struct SharedRooms<'a> {
+    directory: &'a Directory,
+    presence: SharedRoomPresence,
+}
+
+impl<'a> SharedRooms<'a> {
+    /// By a directory, and by what the modules say of shared rooms.
+    pub fn new(directory: &'a Directory, presence: SharedRoomPresence) -> Self {
+        Self { directory, presence }
+    }
+
+    /// Whether `reader` sees `user`.
+    pub fn shows(&self, reader: UserKey, user: UserKey) -> bool {
+        reader == user || (self.count() && self.directory.share_a_room(reader, user))
+    }
+
+    /// Everybody whom `user` sees, and who sees `user`: sorted, themselves included.
+    pub fn contacts(&self, user: UserKey) -> Vec<UserKey> {
+        let mut contacts = vec![user];
+        for members in self.circles(user) {
+            contacts.extend_from_slice(members);
+        }
+        contacts.sort_unstable();
+        contacts.dedup();
+        contacts
+    }
+
+    /// The members of each room of `user`, each list sorted; none when rooms do not count.
+    pub fn circles(&self, user: UserKey) -> impl Iterator<Item = &'a [UserKey]> {
+        let rooms = if self.count() {
+            self.directory.rooms(user)
+        } else {
+            &[]
+        };
+        let directory = self.directory;
+        rooms.iter().map(move |room| directory.members(*room))
+    }
+
+    /// At least as many as [`contacts`](Self::contacts) has, without building it.
+    pub fn contacts_at_most(&self, user: UserKey) -> usize {
+        1 + self.circles(user).map(<[_]>::len).sum::<usize>()
+    }
+
+    fn count(self) -> bool {
+        self.presence == SharedRoomPresence::Additive
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use presence_router_api::UserId;
+
+    use super::*;
+    use crate::config;
+
+    fn directory() -> Directory {
+        let user = |name: &str| UserId::parse(format!("@{name}:x")).expect("valid");
+        let config = config::Directory {
+            users: BTreeMap::new(),
+            rooms: BTreeMap::from([
+                ("!1:x".to_owned(), [user("a"), user("b")].into()),
+                ("!2:x".to_owned(), [user("a"), user("b"), user("c")].into()),
+                ("!3:x".to_owned(), [user("d")].into()),
+            ]),
+        };
+        Directory::new("x", &config)
+    }
+
+    #[test]
+    fn contacts_are_counted_once_and_include_oneself() {
+        let directory = directory();
+        let key = |name: &str| directory.key(&format!("@{name}:x")).expect("known");
+        let rooms = SharedRooms::new(&directory, SharedRoomPresence::Additive);
+        assert_eq!(rooms.contacts(key("b")), [key("a"), key("b"), key("c")]);
+        assert!(rooms.shows(key("c"), key("a")));
+        assert!(!rooms.shows(key("d"), key("a")));
+        assert!(rooms.contacts_at_most(key("b")) >= 3);
+    }
+
+    #[test]
+    fn a_module_that_replaces_shared_rooms_leaves_oneself() {
+        let directory = directory();
+        let key = |name: &str| directory.key(&format!("@{name}:x")).expect("known");
+        let rooms = SharedRooms::new(&directory, SharedRoomPresence::Replace);
+        assert_eq!(rooms.contacts(key("b")), [key("b")]);
+        assert!(rooms.shows(key("b"), key("b")));
+        assert!(!rooms.shows(key("c"), key("a")));
+    }
+}
