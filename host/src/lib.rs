@@ -1,10 +1,12 @@
 //! A Matrix presence server whose routing is decided by modules that it loads as shared libraries.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod delivery;
 pub mod directory;
 pub mod engine;
+pub mod http;
 pub mod modules;
 pub mod presence;
 pub mod routing;

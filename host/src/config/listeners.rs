@@ -1,6 +1,7 @@
 //! `listeners`: where requests are taken, and which.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
@@ -52,6 +53,15 @@ pub enum Resource {
     Client,
     /// `/health`, for load balancers and supervisors.
     Health,
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Client => "client",
+            Self::Health => "health",
+        })
+    }
 }
 
 impl Default for Listener {

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc::error::TrySendError, oneshot};
 use tokio::time::{Instant, timeout};
 
 use crate::config::Tracking;
-use crate::delivery::{PresenceContent, PresenceEvent, SyncToken};
+use crate::delivery::{PresenceContent, PresenceEvent, PresenceFilter, SyncToken};
 use crate::engine::fetch::{Fetched, Wanted};
 use crate::engine::writer::Command;
 use crate::engine::{Engine, Session, Shared, World};
@@ -43,6 +43,8 @@ pub struct SyncRequest {
     pub set_presence: SetPresence,
     /// Whether all states are wanted, not only what has changed.
     pub full_state: bool,
+    /// Which events are wanted. What it leaves out neither wakes the sync nor comes later.
+    pub filter: PresenceFilter,
 }
 
 /// What a sync answers.
@@ -75,8 +77,12 @@ impl Engine {
         let deadline = Instant::now() + request.timeout;
         let _running = shared.announce(session, request.set_presence).await?;
         match request.since {
-            Some(since) if !request.full_state => shared.incremental(session, since, deadline).await,
-            _ => Ok(shared.initial(session).await),
+            Some(since) if !request.full_state => {
+                shared
+                    .incremental(session, since, deadline, &request.filter)
+                    .await
+            }
+            _ => Ok(shared.initial(session, &request.filter).await),
         }
     }
 }
@@ -114,7 +120,7 @@ impl Shared {
         Ok(Some(running))
     }
 
-    async fn initial(&self, session: &Session) -> SyncAnswer {
+    async fn initial(&self, session: &Session, filter: &PresenceFilter) -> SyncAnswer {
         let asked_at = self.world.read().streams.position();
         let fetched = if self.tracking == Tracking::Disabled {
             Fetched {
@@ -130,8 +136,8 @@ impl Shared {
         };
         let world = self.world.read();
         let online = |user: &UserKey| world.presence.state(*user).state != PresenceState::Offline;
-        let mut events = self.events(&world, contacts.into_iter().filter(online));
-        events.extend(self.events(&world, unchanged_since(&world, &fetched.users, asked_at)));
+        let mut events = self.events(&world, filter, contacts.into_iter().filter(online));
+        events.extend(self.events(&world, filter, unchanged_since(&world, &fetched.users, asked_at)));
         let routed = if fetched.complete { asked_at } else { 0 };
         let next_batch = SyncToken {
             stream: world.streams.position(),
@@ -146,6 +152,7 @@ impl Shared {
         session: &Session,
         since: SyncToken,
         deadline: Instant,
+        filter: &PresenceFilter,
     ) -> Result<SyncAnswer, SyncError> {
         let mut token = since;
         let waiter = self.waiting.register(session.user);
@@ -157,14 +164,14 @@ impl Shared {
                 mut events,
                 owed,
                 position,
-            } = self.read(session.user, token)?;
+            } = self.read(session.user, token, filter)?;
             token.stream = position;
             if owed {
                 tokio::select! {
                     fetched = self.catch_up(session, token.routed, !events.is_empty()) => {
                         if let Some(fetched) = fetched {
                             let world = self.world.read();
-                            events.extend(self.events(&world, unchanged_since(&world, &fetched, position)));
+                            events.extend(self.events(&world, filter, unchanged_since(&world, &fetched, position)));
                             token.routed = position;
                             token.fetched = position;
                         }
@@ -205,7 +212,7 @@ impl Shared {
     }
 
     /// What the logs hold for a reader after a token.
-    fn read(&self, reader: UserKey, token: SyncToken) -> Result<Read, SyncError> {
+    fn read(&self, reader: UserKey, token: SyncToken, filter: &PresenceFilter) -> Result<Read, SyncError> {
         let world = self.world.read();
         let streams = &world.streams;
         let position = streams.position();
@@ -247,17 +254,26 @@ impl Shared {
             seen.extend(routed.into_iter().filter(|user| !rooms.shows(reader, *user)));
         }
         Ok(Read {
-            events: self.events(&world, seen.into_iter()),
+            events: self.events(&world, filter, seen.into_iter()),
             owed,
             position,
         })
     }
 
-    fn events(&self, world: &World, users: impl Iterator<Item = UserKey>) -> Vec<PresenceEvent> {
+    fn events(
+        &self,
+        world: &World,
+        filter: &PresenceFilter,
+        users: impl Iterator<Item = UserKey>,
+    ) -> Vec<PresenceEvent> {
         let now = self.clock.now_ms();
         users
             .filter_map(|user| {
-                let sender = self.directory.id(user)?.clone();
+                let sender = self
+                    .directory
+                    .id(user)
+                    .filter(|id| filter.admits(id.as_str()))?
+                    .clone();
                 Some(PresenceEvent {
                     sender,
                     content: PresenceContent::at(world.presence.state(user), now),

@@ -9,6 +9,7 @@ use presence_router_api::abi::{Failure, FailureKind};
 
 use crate::modules::identity::Identity;
 use crate::modules::open::Opened;
+use crate::modules::refusal::{Advice, Who};
 
 /// How long a module may take to check its config, and to start.
 pub const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,6 +40,24 @@ pub enum ConfigureError {
     /// No thread could be started to ask it.
     #[error("no thread can be started to ask the module")]
     Thread(#[source] std::io::Error),
+}
+
+impl Advice for ConfigureError {
+    fn who(&self) -> Who {
+        match self {
+            Self::Refused { .. } | Self::Thread(_) => Who::Operator,
+            Self::Panicked(_) | Self::TimedOut => Who::Author,
+        }
+    }
+
+    fn fix(&self) -> String {
+        match self {
+            Self::Refused { .. } => "mend the module's `config`".into(),
+            Self::Panicked(_) => "return a ConfigError from parse_config instead".into(),
+            Self::TimedOut => "check the config alone in parse_config; start what takes time in new".into(),
+            Self::Thread(_) => "ulimit -u, and what else bounds this user's threads".into(),
+        }
+    }
 }
 
 impl From<Failure> for ConfigureError {

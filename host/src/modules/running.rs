@@ -24,6 +24,7 @@ use crate::modules::host_api::{HostFacts, InstanceApi, Shared};
 use crate::modules::identity::Identity;
 use crate::modules::open::Opened;
 use crate::modules::quarantine::Quarantine;
+use crate::modules::refusal::{Advice, Who};
 use crate::modules::runtime::ModuleRuntime;
 use crate::modules::stage::Staged;
 
@@ -50,12 +51,33 @@ pub enum StartError {
     /// No thread can be started for it.
     #[error("no thread can be started for the module")]
     Runtime(#[source] std::io::Error),
-    /// It refused to start, or panicked.
-    #[error("{0}")]
+    /// It refused to start.
+    #[error("the module did not start: {0}")]
     Refused(String),
+    /// It panicked.
+    #[error("the module did not start: {0}")]
+    Panicked(String),
     /// It did not come back within [`START_TIMEOUT`].
     #[error("new did not answer within {} s", START_TIMEOUT.as_secs())]
     TimedOut,
+}
+
+impl Advice for StartError {
+    fn who(&self) -> Who {
+        match self {
+            Self::Runtime(_) | Self::Refused(_) => Who::Operator,
+            Self::Panicked(_) | Self::TimedOut => Who::Author,
+        }
+    }
+
+    fn fix(&self) -> String {
+        match self {
+            Self::Runtime(_) => "ulimit -u, and what else bounds this user's threads".into(),
+            Self::Refused(_) => "what the module says; its `config` may be at fault".into(),
+            Self::Panicked(_) => "return a StartError from new instead".into(),
+            Self::TimedOut => "ModuleApi::spawn what takes time, and return from new at once".into(),
+        }
+    }
 }
 
 /// Why a call to a module gave no answer.
@@ -126,7 +148,10 @@ impl Running {
             .await
             .map_err(|_| StartError::TimedOut)?
             .map_err(|error| StartError::Refused(error.to_string()))?
-            .map_err(|failure| StartError::Refused(failure.message.into_string()))?;
+            .map_err(|failure| match failure.kind {
+                FailureKind::PANIC => StartError::Panicked(failure.message.into_string()),
+                _ => StartError::Refused(failure.message.into_string()),
+            })?;
         Ok(Self {
             identity,
             router: RwLock::new(Some(Arc::new(router))),

@@ -272,6 +272,12 @@ impl Advice for StageError {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Sha256([u8; 32]);
 
+impl From<[u8; 32]> for Sha256 {
+    fn from(hash: [u8; 32]) -> Self {
+        Self(hash)
+    }
+}
+
 impl Sha256 {
     /// The hash of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {

@@ -1,0 +1,39 @@
+//! `inspect`: what a library says of itself.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::cli::problem::Problems;
+use crate::cli::{Format, Outcome, Output, modules};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The library
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    pub(super) output: Output,
+}
+
+pub(super) fn inspect(arguments: &Arguments) -> Outcome {
+    let loader = modules::loader()?;
+    let report = loader
+        .inspect(&arguments.file)
+        .map_err(|refusal| Problems::refused("", None, &refusal))?;
+    match arguments.output.format {
+        Format::Text => println!("{report}"),
+        Format::Json => {
+            let mut document = serde_json::to_value(&report)
+                .map_err(|error| Problems::other(format!("the report cannot be written as JSON: {error}")))?;
+            document["ok"] = report.is_ok().into();
+            println!("{document}");
+        }
+    }
+    Ok(if report.is_ok() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    })
+}

@@ -1,0 +1,108 @@
+//! The command line: a file a subcommand. Results go to stdout, logs and refusals to stderr.
+//!
+//! Exit codes: 0 fine, 1 refused, 2 wrong usage.
+
+mod check;
+mod inspect;
+mod log;
+mod modules;
+mod problem;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::cli::problem::Problems;
+
+/// A Matrix presence server whose routing is decided by modules.
+///
+/// It tells Matrix users when others are online: people who share a room and, beyond them, whom a routing
+/// module names. Modules are shared libraries; `check` tries a config and its modules out before `run`
+/// serves them.
+#[derive(Debug, Parser)]
+#[command(name = "presence-router", version, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  presence-router check -c homeserver.yaml        is the config right, do its modules load?
+  presence-router run -c homeserver.yaml          serve
+  presence-router inspect libbroadcast.so         what is this library? (runs none of its code)
+
+Exit codes: 0 fine, 1 refused, 2 wrong usage.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves until SIGTERM or SIGINT
+    ///
+    /// Loads the modules, then listens. Prints a line for each loaded module (name, version, router, generation,
+    /// sha256, path), a line for each listener, and `ready`; logs go to stderr. On SIGTERM it takes no more
+    /// requests, lets running ones end, shuts the modules down and exits with 0; a second SIGTERM ends it at once.
+    Run(Configured),
+    /// Checks the config and its modules; starts nothing
+    ///
+    /// Reads the config, loads each module and has it check its own part (`parse_config`). No module is started and
+    /// nothing listens. What is wrong is told with file, line, key and what to do.
+    Check(Configured),
+    /// Shows what a module says of itself, without running its code
+    ///
+    /// Reads the library's file: what it is, which versions it was built with, and whether this host would load it. The
+    /// exit code is 1 when it would not.
+    Inspect(inspect::Arguments),
+}
+
+#[derive(Debug, Args)]
+struct Configured {
+    /// A config file; several are merged, later ones win
+    #[arg(short, long = "config", value_name = "FILE", required = true)]
+    config: Vec<PathBuf>,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+struct Output {
+    /// The form of what is printed to stdout
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// For programs: JSON, a document or an event a line
+    Json,
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are no errors; both kinds know where they are printed. A closed pipe is no matter.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let (format, result) = match arguments.command {
+        Command::Run(arguments) => (arguments.output.format, run::run(&arguments)),
+        Command::Check(arguments) => (arguments.output.format, check::check(&arguments)),
+        Command::Inspect(arguments) => (arguments.output.format, inspect::inspect(&arguments)),
+    };
+    match result {
+        Ok(code) => code,
+        Err(problems) => {
+            problems.report(format);
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// What a command ends with.
+type Outcome = Result<ExitCode, Problems>;

@@ -1,0 +1,50 @@
+//! Loads what the config names, for `run` and for `check`.
+
+use crate::cli::problem::Problems;
+use crate::config::{Config, Origins, module_config_error};
+use crate::modules::{ConfigureError, Configured, Loader, Refusal, Sha256, Source, Trust};
+
+/// Where the config names the router.
+pub(super) const ROUTER_KEY: &str = "presence.presence_router.module";
+
+/// Opens the router module and has it check its config; starts nothing. `None` when the config names no module.
+pub(super) fn configure(
+    loader: &Loader,
+    config: &Config,
+    origins: &Origins,
+) -> Result<Option<Configured>, Problems> {
+    let Some(module) = &config.presence.presence_router else {
+        return Ok(None);
+    };
+    let source = Source {
+        module: module.module.clone(),
+        base_dir: module.base_dir.clone(),
+        module_path: config.module_path.clone(),
+        trust: if module.allow_insecure_permissions {
+            Trust::Anyone
+        } else {
+            Trust::OwnFiles
+        },
+        pinned: module.sha256.as_ref().map(|pin| Sha256::from(pin.0)),
+    };
+    let opened = loader
+        .open(&source)
+        .map_err(|refusal| refused(origins, &refusal))?;
+    match Configured::new(opened, &module.config) {
+        Ok(configured) => Ok(Some(configured)),
+        Err(ConfigureError::Refused { path, message }) => {
+            Err(module_config_error(origins, &path, &message).into())
+        }
+        Err(error) => Err(refused(origins, &Refusal::from(error))),
+    }
+}
+
+/// A problem with the module that the config names.
+pub(super) fn refused(origins: &Origins, refusal: &Refusal) -> Problems {
+    Problems::refused(ROUTER_KEY, origins.locate(ROUTER_KEY).as_ref(), refusal)
+}
+
+/// Makes the loader.
+pub(super) fn loader() -> Result<Loader, Problems> {
+    Loader::new().map_err(|error| Problems::refused("", None, &Refusal::from(error)))
+}

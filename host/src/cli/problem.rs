@@ -1,0 +1,98 @@
+//! What stands in a command's way, for people on stderr and for programs on stdout.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::cli::Format;
+use crate::config::{ConfigError, ConfigErrors, Origin};
+use crate::modules::Refusal;
+
+/// One or more problems.
+#[derive(Debug)]
+pub(super) struct Problems(Vec<Problem>);
+
+/// A problem, as JSON has it.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Problem {
+    /// In a config file.
+    Config(ConfigError),
+    /// With a module.
+    Module {
+        file: Option<String>,
+        line: Option<usize>,
+        key: Option<String>,
+        message: String,
+        change: String,
+        fix: String,
+        #[serde(skip)]
+        text: String,
+    },
+    /// With anything else.
+    Other { message: String },
+}
+
+impl Problems {
+    /// A module was refused; `origin` is where the config names it.
+    pub(super) fn refused(key: &str, origin: Option<&Origin>, refusal: &Refusal) -> Self {
+        let place = origin.map(|origin| format!(" ({origin})")).unwrap_or_default();
+        let text = refusal.to_string();
+        let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
+        Self(vec![Problem::Module {
+            file: origin.map(|origin| origin.file.display().to_string()),
+            line: origin.map(|origin| origin.line),
+            key: (!key.is_empty()).then(|| key.to_owned()),
+            message: first.to_owned(),
+            change: refusal.who().to_string(),
+            fix: refusal.fix(),
+            text: match key {
+                "" => text.clone(),
+                _ => format!("{key}: {first}{place}\n{rest}"),
+            },
+        }])
+    }
+
+    /// Something else failed.
+    pub(super) fn other(message: impl Into<String>) -> Self {
+        Self(vec![Problem::Other {
+            message: message.into(),
+        }])
+    }
+
+    /// Tells of the problems.
+    pub(super) fn report(&self, format: Format) {
+        eprintln!("{self}");
+        if format == Format::Json {
+            println!("{}", serde_json::json!({ "ok": false, "errors": self.0 }));
+        }
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            match problem {
+                Problem::Config(error) => write!(f, "error: {error}")?,
+                Problem::Module { text, .. } => write!(f, "error: {text}")?,
+                Problem::Other { message } => write!(f, "error: {message}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl From<ConfigErrors> for Problems {
+    fn from(errors: ConfigErrors) -> Self {
+        Self(errors.entries().iter().cloned().map(Problem::Config).collect())
+    }
+}
+
+impl From<ConfigError> for Problems {
+    fn from(error: ConfigError) -> Self {
+        Self(vec![Problem::Config(error)])
+    }
+}

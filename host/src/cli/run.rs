@@ -1,0 +1,177 @@
+//! `run`: serves until it is told to stop.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::runtime::{Builder, Handle};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::cli::problem::Problems;
+use crate::cli::{Configured, Format, Outcome, log, modules};
+use crate::clock::SystemClock;
+use crate::config::{self, Config, Origins};
+use crate::directory::Directory;
+use crate::engine::{Engine, Setup};
+use crate::http;
+use crate::modules::{HostFacts, Identity, Refusal, Running};
+
+/// How long a module may take to shut down.
+const MODULE_SHUTDOWN: Duration = Duration::from_secs(5);
+
+/// A line on stdout.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+enum Event<'a> {
+    Module(&'a Identity),
+    Listening {
+        address: String,
+        resources: &'a [config::Resource],
+    },
+    Ready,
+}
+
+pub(super) fn run(arguments: &Configured) -> Outcome {
+    let (config, origins) = config::load(&arguments.config)?;
+    log::start(&config.log)?;
+    let runtime = Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Problems::other(format!("no threads can be started: {error}")))?;
+    let outcome = runtime.block_on(serve(arguments.output.format, &config, &origins));
+    // What is still running has had its deadline.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn serve(format: Format, config: &Config, origins: &Origins) -> Outcome {
+    let mut stop = StopSignals::listen()?;
+    let loader = modules::loader()?;
+    let modules = start_modules(&loader, config, origins).await?;
+    // Bound before anything is said: a line on stdout is true.
+    let bound = match http::bind(&config.listeners).await {
+        Ok(bound) => bound,
+        Err(error) => {
+            shut_down(&modules).await;
+            return Err(Problems::other(chain(&error)));
+        }
+    };
+    for module in &modules {
+        say(format, &Event::Module(module.identity()));
+    }
+    for listener in &bound {
+        let resources: Vec<_> = listener.resources().iter().copied().collect();
+        say(
+            format,
+            &Event::Listening {
+                address: listener.to_string(),
+                resources: &resources,
+            },
+        );
+    }
+    let engine = Engine::start(Setup {
+        clock: Arc::new(SystemClock),
+        directory: Directory::new(&config.server_name, &config.directory),
+        presence: config.presence.clone(),
+        modules,
+    });
+    let (stopping, listeners) = (CancellationToken::new(), TaskTracker::new());
+    for listener in bound {
+        listeners.spawn(listener.serve(engine.clone(), stopping.clone()));
+    }
+    listeners.close();
+    say(format, &Event::Ready);
+
+    let name = stop.next().await;
+    tracing::info!("{name}: letting running requests end");
+    stopping.cancel();
+    let drained = async {
+        listeners.wait().await;
+        engine.shutdown(MODULE_SHUTDOWN).await;
+    };
+    tokio::select! {
+        () = drained => {
+            tracing::info!("stopped");
+            Ok(ExitCode::SUCCESS)
+        }
+        name = stop.next() => Err(Problems::other(format!("a second {name}: stopped at once"))),
+    }
+}
+
+async fn start_modules(
+    loader: &crate::modules::Loader,
+    config: &Config,
+    origins: &Origins,
+) -> Result<Vec<Running>, Problems> {
+    let (Some(configured), Some(module)) = (
+        modules::configure(loader, config, origins)?,
+        &config.presence.presence_router,
+    ) else {
+        return Ok(Vec::new());
+    };
+    let facts = HostFacts {
+        server_name: Arc::from(config.server_name.as_str()),
+        clock: Arc::new(SystemClock),
+        timers: Handle::current(),
+    };
+    let running = Running::start(configured, facts, module.call_timeout)
+        .await
+        .map_err(|error| modules::refused(origins, &Refusal::from(error)))?;
+    Ok(vec![running])
+}
+
+async fn shut_down(modules: &[Running]) {
+    for module in modules {
+        module.shutdown(MODULE_SHUTDOWN).await;
+    }
+}
+
+fn say(format: Format, event: &Event<'_>) {
+    let line = match (format, event) {
+        (Format::Json, event) => serde_json::to_string(event).unwrap_or_default(),
+        (Format::Text, Event::Module(identity)) => format!("module {identity}"),
+        (Format::Text, Event::Listening { address, resources }) => {
+            let names: Vec<_> = resources.iter().map(ToString::to_string).collect();
+            format!("listening on {address} ({})", names.join(", "))
+        }
+        (Format::Text, Event::Ready) => "ready".to_owned(),
+    };
+    // Whoever read this may have gone; the server goes on.
+    let mut stdout = std::io::stdout().lock();
+    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+}
+
+/// An error with its causes, which its own text leaves out.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| (*error).source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// SIGTERM and SIGINT.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> Result<Self, Problems> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| Problems::other(format!("signals cannot be received: {error}")))
+        };
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

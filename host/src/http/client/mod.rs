@@ -1,0 +1,63 @@
+//! The client-server API: its paths, and what they share.
+//!
+//! Each endpoint has a file. The prefixes are Synapse's: some endpoints also answer under an old or an
+//! unstable one.
+
+use axum::Router;
+use axum::extract::FromRef;
+use axum::routing::get;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::Engine;
+
+mod account;
+mod auth;
+mod body;
+mod filter;
+mod presence;
+mod query;
+mod sync;
+
+/// The prefixes of an endpoint that never was part of the first API.
+const PREFIXES: [&str; 3] = ["r0", "v3", "unstable"];
+
+/// The prefixes of an endpoint that is as old as the first API, under which Synapse still has it.
+const PREFIXES_SINCE_V1: [&str; 4] = ["r0", "v3", "unstable", "api/v1"];
+
+/// What the handlers work with.
+#[derive(Clone)]
+struct ClientApi {
+    engine: Engine,
+    shutdown: CancellationToken,
+}
+
+impl FromRef<ClientApi> for Engine {
+    fn from_ref(api: &ClientApi) -> Self {
+        api.engine.clone()
+    }
+}
+
+/// The routes.
+pub(super) fn routes(engine: Engine, shutdown: CancellationToken) -> Router {
+    let mut routes = Router::new().route("/_matrix/client/versions", get(account::versions));
+    for prefix in PREFIXES {
+        let base = format!("/_matrix/client/{prefix}");
+        routes = routes
+            .route(&format!("{base}/sync"), get(sync::get))
+            .route(&format!("{base}/account/whoami"), get(account::whoami));
+    }
+    for prefix in PREFIXES_SINCE_V1 {
+        let base = format!("/_matrix/client/{prefix}/presence");
+        // A parameter of a route is never empty. The second route has an empty user id: as in Synapse, it is
+        // refused for that, and only after the access token was looked at.
+        for path in [format!("{base}/{{user_id}}/status"), format!("{base}//status")] {
+            routes = routes.route(&path, get(presence::get).put(presence::put));
+        }
+    }
+    routes.with_state(ClientApi { engine, shutdown })
+}
+
+#[cfg(test)]
+mod behaviour_tests;
+#[cfg(test)]
+pub(super) mod test_engine;

@@ -1,0 +1,169 @@
+//! `/presence/{userId}/status`: see a user's presence, set your own.
+//!
+//! The order of the checks is Synapse's: the token, the user id, whose presence it is, and only then the body.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
+use presence_router_api::{PresenceState, UserId};
+use serde_json::{Map, Value};
+
+use crate::delivery::PresenceContent;
+use crate::engine::Engine;
+use crate::http::client::auth::Authenticated;
+use crate::http::client::body;
+use crate::http::error::MatrixError;
+
+/// `GET`: the presence of somebody whom the asking user may see.
+pub(super) async fn get(
+    State(engine): State<Engine>,
+    Authenticated(session): Authenticated,
+    Target(target): Target,
+) -> Result<Json<PresenceContent>, MatrixError> {
+    engine
+        .presence_of(&session, &target)
+        .await
+        .map(Json)
+        .ok_or(MatrixError::Forbidden(
+            "you are not allowed to see this user's presence",
+        ))
+}
+
+/// `PUT`: the asking user's own presence.
+pub(super) async fn put(
+    State(engine): State<Engine>,
+    Authenticated(session): Authenticated,
+    Target(target): Target,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Map<String, Value>>, MatrixError> {
+    if target != session.user_id {
+        return Err(MatrixError::Forbidden("you can set only your own presence"));
+    }
+    let status = Status::parse(
+        body::json_object(&headers, body).await?,
+        engine.max_status_msg_bytes(),
+    )?;
+    engine
+        .set_presence(&session, status.presence, status.message)
+        .await?;
+    Ok(Json(Map::new()))
+}
+
+/// The user in the path.
+pub(super) struct Target(UserId);
+
+impl<S: Send + Sync> FromRequestParts<S> for Target {
+    type Rejection = MatrixError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let Path(user_id) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| {
+                MatrixError::InvalidParam("the user id in the path is empty or not UTF-8".to_owned())
+            })?;
+        UserId::try_from(user_id)
+            .map(Self)
+            .map_err(|error| MatrixError::InvalidParam(error.to_string()))
+    }
+}
+
+/// What a PUT says.
+#[derive(Debug, PartialEq)]
+struct Status {
+    presence: PresenceState,
+    message: Option<String>,
+}
+
+impl Status {
+    /// Reads the body: first that every value is of its type, then the values. Unknown keys are ignored.
+    fn parse(mut body: Map<String, Value>, max_message_bytes: usize) -> Result<Self, MatrixError> {
+        let bad_shape = |text: &str| MatrixError::BadJson(text.to_owned());
+        let presence = match body.remove("presence") {
+            Some(Value::String(presence)) => presence,
+            Some(_) => return Err(bad_shape("presence must be a string")),
+            None => return Err(bad_shape("presence is missing")),
+        };
+        let message = match body.remove("status_msg") {
+            Some(Value::String(message)) => Some(message),
+            Some(Value::Null) | None => None,
+            Some(_) => return Err(bad_shape("status_msg must be a string")),
+        };
+        let presence = match presence.as_str() {
+            "online" => PresenceState::Online,
+            "unavailable" => PresenceState::Unavailable,
+            "offline" => PresenceState::Offline,
+            _ => {
+                return Err(MatrixError::InvalidParam(
+                    "presence must be one of online, unavailable, offline".to_owned(),
+                ));
+            }
+        };
+        if message
+            .as_ref()
+            .is_some_and(|message| message.len() > max_message_bytes)
+        {
+            return Err(MatrixError::TooLarge {
+                what: "status_msg",
+                limit: max_message_bytes,
+            });
+        }
+        let message = message.filter(|message| !message.is_empty());
+        Ok(Self { presence, message })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn parse(body: &Value) -> Result<Status, MatrixError> {
+        Status::parse(body.as_object().expect("an object").clone(), 8)
+    }
+
+    #[test]
+    fn a_message_is_measured_in_bytes() {
+        let message = |message: &str| parse(&json!({"presence": "online", "status_msg": message}));
+        assert_eq!(message("ääää").expect("8 bytes").message.as_deref(), Some("ääää"));
+        let refused = message("ääääa");
+        assert!(
+            matches!(
+                refused,
+                Err(MatrixError::TooLarge {
+                    what: "status_msg",
+                    limit: 8
+                })
+            ),
+            "{refused:?}"
+        );
+    }
+
+    #[test]
+    fn an_empty_message_and_null_are_none() {
+        for message in [json!(""), json!(null)] {
+            let status = parse(&json!({"presence": "offline", "status_msg": message})).expect("valid");
+            assert_eq!(
+                status,
+                Status {
+                    presence: PresenceState::Offline,
+                    message: None
+                }
+            );
+        }
+    }
+
+    #[test]
+    fn the_shape_is_looked_at_before_the_values() {
+        let refused = parse(&json!({"presence": "away", "status_msg": 5}));
+        assert!(matches!(refused, Err(MatrixError::BadJson(_))), "{refused:?}");
+        let refused = parse(&json!({"presence": "away", "status_msg": "longer than 8"}));
+        assert!(
+            matches!(refused, Err(MatrixError::InvalidParam(_))),
+            "{refused:?}"
+        );
+    }
+}

@@ -1,0 +1,197 @@
+//! `/sync`, the presence part of it: what the asking user may see and has not seen yet.
+//!
+//! Owns the parameters and the shape of the answer. What is in it, and how long to wait, is the engine's.
+
+use std::num::IntErrorKind;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::Uri;
+use serde::Serialize;
+
+use crate::delivery::PresenceEvent;
+use crate::engine::{SetPresence, SyncAnswer, SyncRequest};
+use crate::http::client::auth::Authenticated;
+use crate::http::client::query::Parameters;
+use crate::http::client::{ClientApi, filter};
+use crate::http::error::MatrixError;
+
+/// The longest that a long-poll waits; a longer `timeout` is taken as this.
+const MAX_TIMEOUT: Duration = Duration::from_mins(10);
+
+/// `GET`. The wait ends when the client goes (the engine's future is dropped) and when the server stops.
+pub(super) async fn get(
+    State(api): State<ClientApi>,
+    Authenticated(session): Authenticated,
+    uri: Uri,
+) -> Result<Json<SyncBody>, MatrixError> {
+    let request = parse(&Parameters::of(&uri))?;
+    let since = request.since;
+    let answer = api.engine.sync(&session, request);
+    let answer = match since {
+        // Only an incremental sync waits; the first one has its answer at once.
+        None => answer.await?,
+        Some(since) => tokio::select! {
+            biased;
+            answer = answer => answer?,
+            () = api.shutdown.cancelled() => SyncAnswer { next_batch: since, events: Vec::new() },
+        },
+    };
+    Ok(Json(SyncBody::from(answer)))
+}
+
+fn parse(parameters: &Parameters) -> Result<SyncRequest, MatrixError> {
+    let timeout = parameters
+        .get("timeout")
+        .map_or(Ok(Duration::ZERO), parse_timeout)?;
+    let set_presence = match parameters.get("set_presence") {
+        None | Some("online") => SetPresence::Online,
+        Some("unavailable") => SetPresence::Unavailable,
+        Some("offline") => SetPresence::Offline,
+        Some(_) => return Err(must_be("set_presence", "one of online, unavailable, offline")),
+    };
+    let full_state = match parameters.get("full_state") {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(must_be("full_state", "true or false")),
+    };
+    let filter = filter::parse(parameters.get("filter"))?;
+    let since = match parameters.get("since") {
+        None => None,
+        Some(since) => Some(
+            since
+                .parse()
+                .ok()
+                .ok_or_else(|| must_be("since", "a next_batch that this server gave you"))?,
+        ),
+    };
+    Ok(SyncRequest {
+        since,
+        timeout,
+        set_presence,
+        full_state,
+        filter,
+    })
+}
+
+/// Milliseconds, capped.
+fn parse_timeout(timeout: &str) -> Result<Duration, MatrixError> {
+    match timeout.parse::<u64>() {
+        Ok(millis) => Ok(Duration::from_millis(millis).min(MAX_TIMEOUT)),
+        Err(error) if *error.kind() == IntErrorKind::PosOverflow => Ok(MAX_TIMEOUT),
+        Err(_) => Err(must_be(
+            "timeout",
+            "an integer, the milliseconds to wait, and not negative",
+        )),
+    }
+}
+
+fn must_be(name: &str, what: &str) -> MatrixError {
+    MatrixError::InvalidParam(format!("the query parameter {name} must be {what}"))
+}
+
+/// The answer. `presence` is left out when it is empty; the keys for encryption are always there, as some
+/// clients take their absence for a loss of keys. `rooms` and the rest are optional, and none of ours.
+#[derive(Serialize)]
+pub(super) struct SyncBody {
+    next_batch: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    presence: Option<Events>,
+    device_one_time_keys_count: KeyCounts,
+    device_unused_fallback_key_types: [&'static str; 0],
+}
+
+#[derive(Serialize)]
+struct Events {
+    events: Vec<PresenceEvent>,
+}
+
+#[derive(Serialize)]
+struct KeyCounts {
+    signed_curve25519: u32,
+}
+
+impl From<SyncAnswer> for SyncBody {
+    fn from(answer: SyncAnswer) -> Self {
+        Self {
+            next_batch: answer.next_batch.to_string(),
+            presence: (!answer.events.is_empty()).then_some(Events {
+                events: answer.events,
+            }),
+            device_one_time_keys_count: KeyCounts { signed_curve25519: 0 },
+            device_unused_fallback_key_types: [],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(query: &'static str) -> Result<SyncRequest, MatrixError> {
+        parse(&Parameters::of(&Uri::from_static(query)))
+    }
+
+    #[test]
+    fn a_timeout_is_capped_and_never_negative() {
+        for (query, expected) in [
+            ("/sync", Some(Duration::ZERO)),
+            ("/sync?timeout=30000", Some(Duration::from_secs(30))),
+            ("/sync?timeout=600001", Some(MAX_TIMEOUT)),
+            ("/sync?timeout=99999999999999999999999", Some(MAX_TIMEOUT)),
+            ("/sync?timeout=-1", None),
+            ("/sync?timeout=1.5", None),
+            ("/sync?timeout=", None),
+        ] {
+            assert_eq!(
+                check(query).ok().map(|request| request.timeout),
+                expected,
+                "{query}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_other_parameters_have_their_defaults() {
+        let request = check("/sync").expect("valid");
+        assert!(request.since.is_none() && !request.full_state);
+        assert!(matches!(request.set_presence, SetPresence::Online));
+        let request =
+            check("/sync?set_presence=offline&full_state=true&since=s1_2_3&unknown=1").expect("valid");
+        assert!(request.full_state);
+        assert!(matches!(request.set_presence, SetPresence::Offline));
+        assert_eq!(
+            request.since.map(|since| since.to_string()).as_deref(),
+            Some("s1_2_3")
+        );
+    }
+
+    #[test]
+    fn each_refusal_names_its_parameter() {
+        for (query, name) in [
+            ("/sync?set_presence=busy", "set_presence"),
+            ("/sync?full_state=1", "full_state"),
+            ("/sync?since=", "since"),
+            ("/sync?since=garbage", "since"),
+            ("/sync?timeout=abc", "timeout"),
+        ] {
+            let Err(MatrixError::InvalidParam(text)) = check(query) else {
+                panic!("{query} is accepted, or refused with another code");
+            };
+            assert!(text.contains(name), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_answer_without_events_has_no_presence() {
+        let body = SyncBody::from(SyncAnswer {
+            next_batch: "s1_0_0".parse().expect("a token"),
+            events: Vec::new(),
+        });
+        assert_eq!(
+            serde_json::to_string(&body).expect("serializable"),
+            r#"{"next_batch":"s1_0_0","device_one_time_keys_count":{"signed_curve25519":0},"device_unused_fallback_key_types":[]}"#
+        );
+    }
+}

@@ -1,0 +1,41 @@
+//! The engine that the tests of the HTTP layer run against, and its access tokens.
+
+use std::sync::Arc;
+
+use presence_router_api::UserId;
+
+use crate::clock::SystemClock;
+use crate::config;
+use crate::directory::Directory;
+use crate::engine::{Engine, Setup};
+
+/// Alice's token. She shares a room with Bob.
+pub(in crate::http) const ALICE: &str = "token-of-alice";
+/// Bob's token.
+pub(in crate::http) const BOB: &str = "token-of-bob";
+/// Carol's token. She shares no room.
+pub(in crate::http) const CAROL: &str = "token-of-carol";
+/// Dave's token. He shares no room and has never set his presence.
+pub(in crate::http) const DAVE: &str = "token-of-dave";
+
+/// A new engine for `example.org`, without modules and with nobody's presence set.
+pub(in crate::http) fn engine() -> Engine {
+    let id = |name: &str| UserId::parse(format!("@{name}:example.org")).expect("valid");
+    let users = [("alice", ALICE), ("bob", BOB), ("carol", CAROL), ("dave", DAVE)];
+    let user = |token: &str| config::StaticUser {
+        access_tokens: vec![token.to_owned()],
+    };
+    let directory = config::Directory {
+        users: users
+            .iter()
+            .map(|(name, token)| (id(name), user(token)))
+            .collect(),
+        rooms: [("!room:example.org".to_owned(), [id("alice"), id("bob")].into())].into(),
+    };
+    Engine::start(Setup {
+        clock: Arc::new(SystemClock),
+        directory: Directory::new("example.org", &directory),
+        presence: config::Presence::default(),
+        modules: Vec::new(),
+    })
+}

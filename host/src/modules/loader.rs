@@ -1,0 +1,61 @@
+//! Steps 1 to 4 in their order: from what the config names to an opened library.
+
+use std::path::{Path, PathBuf};
+
+use crate::modules::elf::LibrarySearch;
+use crate::modules::inspect::{HostAbi, Inspected, inspect};
+use crate::modules::locate::Located;
+use crate::modules::open::Opened;
+use crate::modules::refusal::Refusal;
+use crate::modules::report::Report;
+use crate::modules::stage::{ModuleCache, Sha256, StageError};
+use crate::modules::trust::Trust;
+
+/// Which file to load, and on what conditions.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// What the config says: a path, or a name.
+    pub module: String,
+    /// What a relative path is relative to.
+    pub base_dir: PathBuf,
+    /// Where a name is searched.
+    pub module_path: Vec<PathBuf>,
+    /// From whom the file is taken.
+    pub trust: Trust,
+    /// The hash that it must have.
+    pub pinned: Option<Sha256>,
+}
+
+/// Loads modules. A process needs one: it numbers the generations, and owns the directory of the private copies.
+pub struct Loader {
+    cache: ModuleCache,
+    host: HostAbi,
+    libraries: LibrarySearch,
+}
+
+impl Loader {
+    /// Makes the directory of the private copies.
+    pub fn new() -> Result<Self, StageError> {
+        Ok(Self {
+            cache: ModuleCache::new()?,
+            host: HostAbi::this(),
+            libraries: LibrarySearch::of_this_process(),
+        })
+    }
+
+    /// Locates, copies, inspects and opens. Code of the module runs in the last step alone, once all checks
+    /// before it have passed.
+    pub fn open(&self, source: &Source) -> Result<Opened, Refusal> {
+        let located = Located::find(&source.module, &source.base_dir, &source.module_path)?;
+        let staged = self.cache.stage(located, source.trust, source.pinned)?;
+        let inspected = Inspected::new(staged, &self.host, &self.libraries)?;
+        Ok(Opened::new(inspected)?)
+    }
+
+    /// What a file says of itself, and which checks it passes. Runs none of its code.
+    pub fn inspect(&self, path: &Path) -> Result<Report, Refusal> {
+        let located = Located::at(path)?;
+        let staged = self.cache.stage(located, Trust::Anyone, None)?;
+        Ok(inspect(&staged, &self.host, &self.libraries))
+    }
+}
