@@ -1,5 +1,7 @@
 //! Loads what the config names, for `run` and for `check`.
 
+use std::path::{Path, PathBuf};
+
 use crate::cli::problem::Problems;
 use crate::config::{Config, Origins, module_config_error};
 use crate::modules::{ConfigureError, Configured, Loader, Refusal, Sha256, Source, Trust};
@@ -18,8 +20,8 @@ pub(super) fn configure(
     };
     let source = Source {
         module: module.module.clone(),
-        base_dir: module.base_dir.clone(),
-        module_path: config.module_path.clone(),
+        base_dir: absolute(&module.base_dir),
+        module_path: config.module_path.iter().map(|directory| absolute(directory)).collect(),
         trust: if module.allow_insecure_permissions {
             Trust::Anyone
         } else {
@@ -37,6 +39,11 @@ pub(super) fn configure(
         }
         Err(error) => Err(refused(origins, &Refusal::from(error))),
     }
+}
+
+/// What the config says is relative to the working directory; what is shown and loaded is not.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// A problem with the module that the config names.
