@@ -21,7 +21,11 @@ pub(super) fn configure(
     let source = Source {
         module: module.module.clone(),
         base_dir: absolute(&module.base_dir),
-        module_path: config.module_path.iter().map(|directory| absolute(directory)).collect(),
+        module_path: config
+            .module_path
+            .iter()
+            .map(|directory| absolute(directory))
+            .collect(),
         trust: if module.allow_insecure_permissions {
             Trust::Anyone
         } else {

@@ -99,6 +99,11 @@ impl Streams {
         });
         if !log.members.is_empty() {
             for update in updates {
+                // A user who changes while a batch waits is in two batches, with the same newest state.
+                let known = log.log.by_user.get(&update.user).map(|entry| entry.value);
+                if update.change.is_some() && known == Some(update.change) {
+                    continue;
+                }
                 self.position += 1;
                 log.log.note(update.user, self.position, update.change);
             }
@@ -231,6 +236,23 @@ mod tests {
         );
         assert_eq!(streams.routed_after(C, 2).count(), 0);
         assert_eq!(streams.routed_after(B, 0).count(), 0);
+    }
+
+    #[test]
+    fn a_change_that_is_routed_twice_is_news_once() {
+        let mut streams = Streams::new(0);
+        streams.changed(A);
+        let audience = audience();
+        streams.route(&audience, routed(A, 1), || vec![C]);
+        let read = streams.position();
+        streams.route(&audience, routed(A, 1), || vec![C]);
+        assert_eq!(streams.routed_after(C, read).count(), 0);
+        let own_accord = RoutedUpdate {
+            user: A,
+            change: None,
+        };
+        streams.route(&audience, std::iter::once(own_accord), || vec![C]);
+        assert_eq!(streams.routed_after(C, read).count(), 1);
     }
 
     #[test]
