@@ -1,1 +1,1 @@
-//! todo
+//! The tests of the whole: the real binary, real modules, real clients.

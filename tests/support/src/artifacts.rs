@@ -1,0 +1,170 @@
+//! The programs and modules that the tests use, each built once a test process, when first asked for.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use crate::cargo::{self, Built, build, build_outside, target_dir, workspace};
+
+/// The host's binary, `presence-router`.
+pub fn host() -> &'static Path {
+    ours().get("presence-router")
+}
+
+/// The broadcast module.
+pub fn broadcast() -> &'static Path {
+    ours().get("broadcast")
+}
+
+/// A bad or special module of `fixtures/`, by the name of its crate.
+pub fn fixture(name: &str) -> &'static Path {
+    static BUILT: OnceLock<Built> = OnceLock::new();
+    let built = BUILT.get_or_init(|| build_outside(&fixtures(), &fixtures_target(), &["--workspace"]));
+    built.get(&name.replace('-', "_"))
+}
+
+/// A module that cannot unwind.
+pub fn aborts_on_panic() -> &'static Path {
+    static BUILT: OnceLock<Built> = OnceLock::new();
+    outside(&BUILT, "aborts-on-panic").get("aborts_on_panic")
+}
+
+/// A module built with the kept copy of the contract's first version.
+pub fn kept_module() -> &'static Path {
+    static BUILT: OnceLock<Built> = OnceLock::new();
+    outside(&BUILT, "growth/kept-module").get("kept_module")
+}
+
+/// A module built with a contract that has a method more than the host's.
+pub fn grown_module() -> &'static Path {
+    static BUILT: OnceLock<Built> = OnceLock::new();
+    outside(&BUILT, "growth/grown-module").get("grown_module")
+}
+
+/// A host whose contract has a method more than that of today's modules.
+pub fn grown_host() -> &'static Path {
+    static BUILT: OnceLock<Built> = OnceLock::new();
+    // In our own target directory, where the host's many dependencies are built already.
+    BUILT
+        .get_or_init(|| build_outside(&fixtures().join("growth/grown-host"), target_dir(), &[]))
+        .get("grown-host")
+}
+
+/// The example of a module outside of the workspace.
+pub fn third_party_module() -> &'static Path {
+    static BUILT: OnceLock<Built> = OnceLock::new();
+    BUILT
+        .get_or_init(|| build_outside(&third_party_directory(), &fixtures_target(), &[]))
+        .get("team_lead")
+}
+
+/// Runs that example's own tests, and panics when they fail.
+pub fn test_third_party_module() {
+    cargo::test_outside(&third_party_directory(), &fixtures_target());
+}
+
+/// A broadcast module that says it is of the host's version, but in whose contract a method was inserted between
+/// others.
+pub fn changed_layout() -> &'static Path {
+    static BUILT: OnceLock<Built> = OnceLock::new();
+    BUILT
+        .get_or_init(|| {
+            let copy = fixtures_target().join("changed-layout");
+            change_layout(&copy);
+            build_outside(&copy, &fixtures_target(), &["-p", "presence-router-broadcast"])
+        })
+        .get("broadcast")
+}
+
+/// A directory under the target directory, for what is kept from one run of the tests to the next.
+pub fn kept_directory(name: &str) -> PathBuf {
+    let directory = target_dir().join(name);
+    fs::create_dir_all(&directory)
+        .unwrap_or_else(|error| panic!("{} cannot be made: {error}", directory.display()));
+    directory
+}
+
+fn ours() -> &'static Built {
+    static BUILT: OnceLock<Built> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let packages = ["-p", "presence-router", "-p", "presence-router-broadcast"];
+        build(workspace(), target_dir(), &packages)
+    })
+}
+
+fn outside(built: &'static OnceLock<Built>, name: &str) -> &'static Built {
+    built.get_or_init(|| build_outside(&fixtures().join(name), &fixtures_target(), &[]))
+}
+
+fn fixtures() -> PathBuf {
+    workspace().join("tests/fixtures")
+}
+
+fn fixtures_target() -> PathBuf {
+    target_dir().join("fixtures")
+}
+
+fn third_party_directory() -> PathBuf {
+    workspace().join("examples/third-party-module")
+}
+
+/// Before which line of `plugin-api/src/abi/host.rs` a method is inserted.
+const BEFORE: &str = "/// Milliseconds since the Unix epoch.\n";
+const INSERTED: &str = "/// Inserted by a test.\n            fn moon_phase(&self) -> u8;\n\n            ";
+
+/// Copies the contract and the broadcast module, as a workspace of their own, and changes the contract.
+fn change_layout(copy: &Path) {
+    copy_sources(&workspace().join("plugin-api"), &copy.join("plugin-api"));
+    copy_sources(
+        &workspace().join("plugins/broadcast"),
+        &copy.join("plugins/broadcast"),
+    );
+
+    let manifest = read(&workspace().join("Cargo.toml"));
+    let members = manifest
+        .lines()
+        .find(|line| line.starts_with("members = [") && line.ends_with(']'));
+    let members = members.expect("the root Cargo.toml has a line of members");
+    let ours = "members = [\"plugin-api\", \"plugins/broadcast\"]";
+    write_if_other(&copy.join("Cargo.toml"), &manifest.replacen(members, ours, 1));
+
+    let host_api = copy.join("plugin-api/src/abi/host.rs");
+    let source = read(&workspace().join("plugin-api/src/abi/host.rs"));
+    assert_eq!(
+        source.matches(BEFORE).count(),
+        1,
+        "plugin-api/src/abi/host.rs has changed: tell the test kit behind what to insert a method"
+    );
+    write_if_other(
+        &host_api,
+        &source.replacen(BEFORE, &format!("{INSERTED}{BEFORE}"), 1),
+    );
+}
+
+/// Copies a crate, but not the file that is changed afterwards, so that an unchanged copy is not built anew.
+fn copy_sources(from: &Path, to: &Path) {
+    let entries = fs::read_dir(from).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
+    for entry in entries {
+        let path = entry.expect("a directory of sources can be read").path();
+        let name = path.file_name().expect("an entry has a name");
+        if path.is_dir() {
+            copy_sources(&path, &to.join(name));
+        } else if !path.ends_with("abi/host.rs") {
+            write_if_other(&to.join(name), &read(&path));
+        }
+    }
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn write_if_other(path: &Path, text: &str) {
+    if fs::read_to_string(path).is_ok_and(|found| found == text) {
+        return;
+    }
+    let directory = path.parent().expect("a file is in a directory");
+    fs::create_dir_all(directory)
+        .and_then(|()| fs::write(path, text))
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}

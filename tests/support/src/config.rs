@@ -1,0 +1,96 @@
+//! Configs for tests. What is built here is written as JSON, which is YAML too; tests of how a config reads write
+//! their own text.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+use crate::{SERVER, id_of, token_of};
+
+/// A config of the host.
+#[derive(Debug, Clone)]
+pub struct Config(Value);
+
+impl Config {
+    /// A server without users, on a port of the system's choice.
+    pub fn empty() -> Self {
+        Self(json!({
+            "server_name": SERVER,
+            "listeners": [{"port": 0, "bind_addresses": ["127.0.0.1"]}],
+        }))
+    }
+
+    /// alice and bob share a room; carol, dave, hidden and the gobbler share none.
+    pub fn neighbours() -> Self {
+        Self::empty()
+            .users(&["alice", "bob", "carol", "dave", "hidden", "presence_gobbler"])
+            .room("!shared:example.org", &["alice", "bob"])
+    }
+
+    /// Adds users by their localparts; [`token_of`] is the token of each.
+    #[must_use]
+    pub fn users(mut self, names: &[&str]) -> Self {
+        let users = self.section(&["directory", "static", "users"]);
+        for name in names {
+            users.insert(id_of(name), json!({"access_tokens": [token_of(name)]}));
+        }
+        self
+    }
+
+    /// Adds a room by the localparts of its members.
+    #[must_use]
+    pub fn room(mut self, room: &str, members: &[&str]) -> Self {
+        let members: Vec<String> = members.iter().map(|name| id_of(name)).collect();
+        self.section(&["directory", "static", "rooms"])
+            .insert(room.to_owned(), json!(members));
+        self
+    }
+
+    /// Sets the module, by its path, and its config.
+    #[must_use]
+    pub fn module(self, path: &Path, config: Value) -> Self {
+        self.module_named(path.to_str().expect("the tests' paths are UTF-8"), config)
+    }
+
+    /// Sets the module, by what the config is to call it, and its config.
+    #[must_use]
+    pub fn module_named(mut self, name: &str, config: Value) -> Self {
+        let router = self.section(&["presence", "presence_router"]);
+        router.insert("module".to_owned(), json!(name));
+        router.insert("config".to_owned(), config);
+        self
+    }
+
+    /// Sets any key, by its path, such as `["presence", "idle_timeout"]`.
+    #[must_use]
+    pub fn set(mut self, path: &[&str], value: Value) -> Self {
+        let (key, section) = path.split_last().expect("a path has a key");
+        self.section(section).insert((*key).to_owned(), value);
+        self
+    }
+
+    /// Writes it as `homeserver.yaml`.
+    pub fn write_into(&self, directory: &Path) -> PathBuf {
+        write_yaml(directory, &format!("{:#}\n", self.0))
+    }
+
+    fn section(&mut self, path: &[&str]) -> &mut Map<String, Value> {
+        let mut section = &mut self.0;
+        for key in path {
+            section = section
+                .as_object_mut()
+                .expect("a test's sections are mappings")
+                .entry((*key).to_owned())
+                .or_insert_with(|| json!({}));
+        }
+        section.as_object_mut().expect("a test's sections are mappings")
+    }
+}
+
+/// Writes any text as `homeserver.yaml`.
+pub fn write_yaml(directory: &Path, text: &str) -> PathBuf {
+    let path = directory.join("homeserver.yaml");
+    fs::write(&path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    path
+}

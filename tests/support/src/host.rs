@@ -1,0 +1,163 @@
+//! The real binary, running: `presence-router run -c FILE --format json`.
+//!
+//! It is ready when it says so on its standard output. Dropped, it is killed; when the test panics, what it logged is
+//! shown.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tempfile::TempDir;
+
+use crate::client::Client;
+use crate::config::Config;
+use crate::log::Log;
+use crate::process::{Output, Process};
+use crate::user::User;
+use crate::{PATIENCE, artifacts};
+
+/// A running host.
+#[derive(Debug)]
+pub struct Host {
+    /// `None` when it has ended.
+    process: Option<Process>,
+    log: Log,
+    directory: TempDir,
+    modules: Vec<LoadedModule>,
+    listeners: Vec<Listener>,
+}
+
+/// The line that `run` prints for a loaded module.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct LoadedModule {
+    /// The name in its manifest.
+    pub name: String,
+    /// The version in its manifest.
+    pub version: String,
+    /// Which of its routers was started.
+    pub router: String,
+    /// How many times it was loaded, this time included.
+    pub generation: u64,
+    /// The hash of the file: at least the first 12 digits.
+    pub sha256: String,
+    /// The file.
+    pub path: String,
+}
+
+/// The line that `run` prints for a listener.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Listener {
+    /// Where it listens, such as `http://127.0.0.1:8008`.
+    pub address: String,
+    /// What it answers.
+    pub resources: Vec<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+enum Event {
+    Module(LoadedModule),
+    Listening(Listener),
+    Ready,
+}
+
+impl Host {
+    /// Starts the host and waits until it is ready. Panics with what it wrote when it is not in time.
+    #[track_caller]
+    pub fn start(config: &Config) -> Self {
+        Self::start_program(artifacts::host(), config)
+    }
+
+    /// The same with another host's binary.
+    #[track_caller]
+    pub fn start_program(program: &Path, config: &Config) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let file = config.write_into(directory.path());
+        let mut command = Command::new(program);
+        command.arg("run").arg("-c").arg(file).args(["--format", "json"]);
+        command.current_dir(directory.path());
+        let process = Process::start(command);
+        let ready = process.stdout.wait_until(PATIENCE, |lines| {
+            let events: Vec<Event> = lines.iter().map(|line| read_event(line)).collect();
+            matches!(events.last(), Some(Event::Ready)).then_some(events)
+        });
+        let Some(events) = ready else {
+            let (stdout, stderr) = (process.stdout.text(), process.stderr.text());
+            panic!("the host is not ready; it wrote:\n{stdout}\n{stderr}");
+        };
+        let mut host = Self {
+            log: process.stderr.clone(),
+            process: Some(process),
+            directory,
+            modules: Vec::new(),
+            listeners: Vec::new(),
+        };
+        for event in events {
+            match event {
+                Event::Module(module) => host.modules.push(module),
+                Event::Listening(listener) => host.listeners.push(listener),
+                Event::Ready => {}
+            }
+        }
+        host
+    }
+
+    /// The modules that it says it has loaded.
+    pub fn modules(&self) -> &[LoadedModule] {
+        &self.modules
+    }
+
+    /// The listeners that it says it has.
+    pub fn listeners(&self) -> &[Listener] {
+        &self.listeners
+    }
+
+    /// What it logs.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// The directory of its config.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// A client of its first listener, without a user.
+    pub fn client(&self) -> Client {
+        let listener = self.listeners.first().expect("a host has a listener");
+        Client::new(&listener.address)
+    }
+
+    /// A user's client, by the localpart that the config names.
+    pub fn user(&self, name: &str) -> User {
+        User::new(self.client(), name)
+    }
+
+    /// Sends SIGTERM and waits for the end. Panics when there is none in time.
+    #[track_caller]
+    pub fn terminate(self) -> Output {
+        self.terminate_within(PATIENCE)
+    }
+
+    /// The same with a deadline of the test's own.
+    #[track_caller]
+    pub fn terminate_within(mut self, within: Duration) -> Output {
+        let process = self.process.take().expect("only this takes the process");
+        process.terminate();
+        process.wait(within)
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("-- the host's log:\n{}\n--", self.log.text());
+        }
+    }
+}
+
+fn read_event(line: &str) -> Event {
+    serde_json::from_str(line)
+        .unwrap_or_else(|error| panic!("not a line of `run --format json`: {line}: {error}"))
+}
