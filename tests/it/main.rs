@@ -1,1 +1,19 @@
-//! The tests of the whole: the real binary, real modules, real clients.
+//! The tests of the whole: the real binary, real modules, real clients. One file an area; the kit is in
+//! `../support`.
+
+#![forbid(unsafe_code)]
+
+mod behaviour;
+mod check;
+mod growth;
+mod hangs;
+mod inspect;
+mod lifecycle;
+mod module_api;
+mod nio;
+mod panics;
+mod refusals;
+mod sync;
+mod third_party;
+mod timeouts;
+mod wrong_answers;

@@ -63,8 +63,8 @@ pub fn test_third_party_module() {
     cargo::test_outside(&third_party_directory(), &fixtures_target());
 }
 
-/// A broadcast module that says it is of the host's version, but in whose contract a method was inserted between
-/// others.
+/// A broadcast module that says it is of the host's version, but in whose contract a method was inserted
+/// between others.
 pub fn changed_layout() -> &'static Path {
     static BUILT: OnceLock<Built> = OnceLock::new();
     BUILT

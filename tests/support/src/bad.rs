@@ -1,5 +1,5 @@
-//! Files that are no modules, or no longer, made from bytes: text, cut, patched. Each is made in a directory that the
-//! test gives, and its path answered.
+//! Files that are no modules, or no longer, made from bytes: text, cut, patched. Each is made in a
+//! directory that the test gives, and its path answered.
 
 use std::fs;
 use std::ops::Range;
@@ -31,7 +31,8 @@ pub fn cut_after(directory: &Path, bytes: usize) -> PathBuf {
     write(directory, &format!("cut-after-{bytes}"), &whole[..bytes])
 }
 
-/// Where it is worth cutting the broadcast module: inside of each header, in the middle, before the last byte.
+/// Where it is worth cutting the broadcast module: inside of each header, in the middle, before the last
+/// byte.
 pub fn cuts() -> Vec<usize> {
     let len = broadcast().len();
     vec![1, 16, 63, 64, 100, 4096, len / 4, len / 2, len - 4096, len - 1]

@@ -37,7 +37,8 @@ pub(crate) fn build(directory: &Path, target_dir: &Path, arguments: &[&str]) -> 
     Built(artifacts(&run(command)))
 }
 
-/// The same in a workspace other than ours. It gets the versions that ours is locked to, as it keeps no lock file.
+/// The same in a workspace other than ours. It gets the versions that ours is locked to, as it keeps no
+/// lock file.
 pub(crate) fn build_outside(directory: &Path, target_dir: &Path, arguments: &[&str]) -> Built {
     lock_like_ours(directory);
     build(directory, target_dir, arguments)

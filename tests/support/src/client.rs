@@ -58,7 +58,8 @@ impl Client {
             .unwrap_or_else(|error| panic!("{} {}: {error}", request.method, request.path))
     }
 
-    fn try_send(&self, request: &Request) -> Result<Answer, ureq::Error> {
+    /// Sends a request and waits for its answer, or for the reason why there is none.
+    pub fn try_send(&self, request: &Request) -> Result<Answer, ureq::Error> {
         let mut head = http::Request::builder()
             .method(request.method.as_str())
             .uri(format!("{}{}", self.address, request.path));

@@ -1,5 +1,5 @@
-//! Configs for tests. What is built here is written as JSON, which is YAML too; tests of how a config reads write
-//! their own text.
+//! Configs for tests. What is built here is written as JSON, which is YAML too; tests of how a config reads
+//! write their own text.
 
 use std::fs;
 use std::path::{Path, PathBuf};

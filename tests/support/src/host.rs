@@ -1,7 +1,7 @@
 //! The real binary, running: `presence-router run -c FILE --format json`.
 //!
-//! It is ready when it says so on its standard output. Dropped, it is killed; when the test panics, what it logged is
-//! shown.
+//! It is ready when it says so on its standard output. Dropped, it is killed; when the test panics, what it
+//! logged is shown.
 
 use std::path::Path;
 use std::process::Command;

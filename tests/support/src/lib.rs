@@ -1,14 +1,13 @@
 //! The test kit: builds what the tests need, starts the real binary, and talks to it as clients do.
 //!
 //! ```ignore
-//! let config = Config::neighbours().module(artifacts::broadcast(), json!({"always_send_to_users": [GOBBLER]}));
-//! let host = Host::start(&config);
-//! host.user("alice").set("online", Some("hi"));
-//! let seen = host.user("bob").sync(&SyncRequest::initial());
+//! let config = Config::neighbours().module(artifacts::broadcast(), json!({"always_send_to_users":
+//! [GOBBLER]})); let host = Host::start(&config); host.user("alice").set("online", Some("hi")); let seen =
+//! host.user("bob").sync(&SyncRequest::initial());
 //! ```
 //!
-//! Nothing here sleeps or tries again: every wait is for a state, has a deadline, and says what it saw when that
-//! passes. It knows the host from outside alone: its arguments, its output, its HTTP.
+//! Nothing here sleeps or tries again: every wait is for a state, has a deadline, and says what it saw when
+//! that passes. It knows the host from outside alone: its arguments, its output, its HTTP.
 
 #![forbid(unsafe_code)]
 #![expect(
@@ -43,7 +42,8 @@ pub const SERVER: &str = "example.org";
 /// Who receives everybody's presence where a test's module routes it.
 pub const GOBBLER: &str = "@presence_gobbler:example.org";
 
-/// How long to wait for what must happen, on a slow machine under load. No test waits as long when all is well.
+/// How long to wait for what must happen, on a slow machine under load. No test waits as long when all is
+/// well.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The user id of a localpart.

@@ -61,8 +61,8 @@ impl Log {
         written.lines.iter().any(|line| has_all(line, parts))
     }
 
-    /// Waits for a line that contains all of these, and answers it. Panics at the deadline, and when the process ends
-    /// without having written it.
+    /// Waits for a line that contains all of these, and answers it. Panics at the deadline, and when the
+    /// process ends without having written it.
     #[track_caller]
     pub fn wait_for(&self, parts: &[&str], within: Duration) -> String {
         let found = self.wait_until(within, |lines| {
@@ -71,7 +71,8 @@ impl Log {
         found.unwrap_or_else(|| panic!("no line with {parts:?} within {within:?} in:\n{}", self.text()))
     }
 
-    /// Waits until `look` finds something in the lines; `None` at the deadline, or when there will be no more.
+    /// Waits until `look` finds something in the lines; `None` at the deadline, or when there will be no
+    /// more.
     pub fn wait_until<T>(&self, within: Duration, look: impl Fn(&[String]) -> Option<T>) -> Option<T> {
         let deadline = Instant::now() + within;
         let mut written = self.0.lock();

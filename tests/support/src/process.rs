@@ -37,6 +37,8 @@ impl Process {
     pub fn start(mut command: Command) -> Self {
         // Cargo sets it for tests, to directories of the toolchain that a real host does not search.
         command.env_remove("LD_LIBRARY_PATH");
+        // Colours would stand in the middle of what tests look for.
+        command.env("NO_COLOR", "1");
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -116,7 +118,8 @@ impl Output {
         self
     }
 
-    /// Checks that it was a refusal: exit code 1, at most five lines on standard error, which contain all of these.
+    /// Checks that it was a refusal: exit code 1, at most five lines on standard error, which contain all
+    /// of these.
     #[track_caller]
     pub fn expect_refusal(&self, parts: &[&str]) -> &Self {
         self.expect_code(1);

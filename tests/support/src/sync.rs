@@ -84,7 +84,8 @@ impl SyncRequest {
 }
 
 impl SyncAnswer {
-    /// Reads the body of an answer. A presence event in a form that the specification does not have is a failure.
+    /// Reads the body of an answer. A presence event in a form that the specification does not have is a
+    /// failure.
     #[track_caller]
     pub fn read(body: &Value) -> Self {
         let next_batch = body["next_batch"].as_str();

@@ -1,0 +1,65 @@
+//! What a module asks of the host is answered as the contract says, whenever it asks.
+
+use presence_router_tests::{Config, Host, PATIENCE, artifacts};
+use serde_json::json;
+
+const ANSWERS: &str = "server_name=example.org is_mine=true/true/false \
+                       qualified=@alice:example.org/@alice:other.example/refused now=plausible";
+
+#[test]
+fn every_method_answers_at_every_time() {
+    let config = Config::neighbours()
+        .module(artifacts::fixture("calls-back"), json!({}))
+        .set(&["log", "level"], json!("trace"));
+    let host = Host::start(&config);
+    let running = format!("{ANSWERS} audience=registered spawn=spawned");
+    host.log().wait_for(&["in new:", &running], PATIENCE);
+    host.log().wait_for(&["in a task: slept enough=true"], PATIENCE);
+
+    host.user("alice").set("online", None);
+    host.log()
+        .wait_for(&["in get_users_for_states:", &running], PATIENCE);
+    host.log()
+        .wait_for(&["in get_users_for_states: after a sleep, 1 states"], PATIENCE);
+
+    let output = host.terminate();
+    let after = format!("after shutdown: {ANSWERS} audience=refused spawn=refused");
+    output.expect_code(0).expect_stderr(&[&after]);
+}
+
+#[test]
+fn every_record_of_a_module_is_logged_under_its_name() {
+    let config = Config::neighbours()
+        .module(artifacts::fixture("calls-back"), json!({}))
+        .set(&["log", "level"], json!("trace"));
+    let host = Host::start(&config);
+    for by in ["log", "tracing"] {
+        for level in ["error", "warn", "info", "debug", "trace"] {
+            let line = host.log().wait_for(&[&format!("by {by} at {level}")], PATIENCE);
+            assert!(line.to_lowercase().contains("calls-back"), "no module in {line}");
+            assert!(line.contains(&level.to_uppercase()), "no level in {line}");
+        }
+    }
+    // The fields of tracing come along.
+    host.log()
+        .wait_for(&["by tracing at info", "answer=42"], PATIENCE);
+    host.terminate().expect_code(0);
+}
+
+#[test]
+fn what_is_below_the_level_is_not_logged() {
+    let config = Config::neighbours()
+        .module(artifacts::fixture("calls-back"), json!({}))
+        .set(&["log", "level"], json!("warn"));
+    let output = Host::start(&config).terminate();
+    output
+        .expect_code(0)
+        .expect_stderr(&["by log at warn", "by tracing at error"]);
+    for level in ["info", "debug", "trace"] {
+        assert!(
+            !output.stderr.contains(&format!("at {level}")),
+            "{}",
+            output.stderr
+        );
+    }
+}

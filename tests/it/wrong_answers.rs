@@ -1,0 +1,61 @@
+//! A module whose answers no answer can be: rejected as a whole, logged with the module's name, and nobody
+//! else's loss.
+
+use presence_router_tests::{Config, Host, PATIENCE, SyncRequest, artifacts, id_of};
+use serde_json::json;
+
+fn start(answer: &str) -> Host {
+    let library = artifacts::fixture("wrong-answers");
+    Host::start(&Config::neighbours().module(library, json!({"answer": answer})))
+}
+
+#[track_caller]
+fn check_shared_rooms(host: &Host, says: &str) {
+    let bob = host.user("bob");
+    let since = bob.now();
+    host.user("alice").set("online", Some(says));
+    bob.sync_until_says(&since, &id_of("alice"), says);
+}
+
+#[test]
+fn wrong_routes_are_rejected_as_a_whole() {
+    for answer in [
+        "index_out_of_range",
+        "span_out_of_range",
+        "bad_user_id",
+        "unregistered_audience",
+        "bad_listed_range",
+    ] {
+        let host = start(answer);
+        check_shared_rooms(&host, "first");
+        host.log()
+            .wait_for(&["wrong-answers", "get_users_for_states"], PATIENCE);
+        let caught_up = host.user("presence_gobbler").sync(&SyncRequest::initial());
+        assert_eq!(
+            caught_up.of(&id_of("alice")),
+            None,
+            "{answer}: part of it was taken"
+        );
+        check_shared_rooms(&host, "second");
+        host.terminate().expect_code(0);
+    }
+}
+
+#[test]
+fn a_huge_answer_hurts_nobody() {
+    let host = start("huge");
+    check_shared_rooms(&host, "first");
+    check_shared_rooms(&host, "second");
+    host.terminate().expect_code(0);
+}
+
+#[test]
+fn a_wrong_interest_is_rejected_as_a_whole() {
+    let host = start("interested_bad_user_id");
+    check_shared_rooms(&host, "first");
+    host.user("presence_gobbler").sync(&SyncRequest::initial());
+    host.log()
+        .wait_for(&["wrong-answers", "get_interested_users"], PATIENCE);
+    check_shared_rooms(&host, "second");
+    host.terminate().expect_code(0);
+}
