@@ -14,7 +14,7 @@ fn syncing() {
         ("set_presence=busy", "set_presence=busy", 400, "M_INVALID_PARAM"),
         ("a bad filter", "filter=%7B", 400, "M_NOT_JSON"),
         ("an unknown filter", "filter=999", 400, "M_INVALID_PARAM"),
-        ("r0 and v3 know full_state", "full_state=true", 200, ""),
+        ("full_state", "full_state=true", 200, ""),
     ] {
         check(&host, case, &sync(query), status, errcode);
     }

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::artifacts;
+use crate::cargo::keep_others_out;
 
 /// A file of text.
 pub fn text(directory: &Path) -> PathBuf {
@@ -35,7 +36,19 @@ pub fn cut_after(directory: &Path, bytes: usize) -> PathBuf {
 /// byte.
 pub fn cuts() -> Vec<usize> {
     let len = broadcast().len();
-    vec![1, 16, 63, 64, 100, 4096, len / 4, len / 2, len - 4096, len - 1]
+    vec![
+        1,
+        16,
+        63,
+        64,
+        100,
+        4096,
+        65_536,
+        len / 4,
+        len / 2,
+        len - 4096,
+        len - 1,
+    ]
 }
 
 /// The broadcast module as if it were for another machine (RISC-V).
@@ -60,6 +73,7 @@ pub fn other_class(directory: &Path) -> PathBuf {
 pub fn program(directory: &Path) -> PathBuf {
     let path = directory.join("program.so");
     fs::copy(artifacts::host(), &path).expect("the host's binary can be copied");
+    keep_others_out(&path);
     path
 }
 
@@ -102,6 +116,7 @@ fn broadcast() -> Vec<u8> {
 fn write(directory: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     let path = directory.join(format!("{name}.so"));
     fs::write(&path, bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    keep_others_out(&path);
     path
 }
 

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -34,7 +35,23 @@ pub(crate) fn build(directory: &Path, target_dir: &Path, arguments: &[&str]) -> 
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
-    Built(artifacts(&run(command)))
+    let artifacts = artifacts(&run(command));
+    for path in artifacts.values() {
+        keep_others_out(path);
+        keep_others_out(path.parent().expect("a file is in a directory"));
+    }
+    Built(artifacts)
+}
+
+/// Takes the right to write from everybody but the owner: where the umask leaves it to the group, the host would
+/// refuse what was built.
+pub(crate) fn keep_others_out(path: &Path) {
+    const GROUP_AND_OTHERS_WRITE: u32 = 0o022;
+    let keep = || -> std::io::Result<()> {
+        let found = fs::metadata(path)?.permissions().mode();
+        fs::set_permissions(path, Permissions::from_mode(found & !GROUP_AND_OTHERS_WRITE))
+    };
+    keep().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
 /// The same in a workspace other than ours. It gets the versions that ours is locked to, as it keeps no
