@@ -55,7 +55,7 @@ fn a_wrong_interest_is_rejected_as_a_whole() {
     check_shared_rooms(&host, "first");
     host.user("presence_gobbler").sync(&SyncRequest::initial());
     host.log()
-        .wait_for(&["wrong-answers", "get_interested_users"], PATIENCE);
+        .wait_for(&["wrong-answers", "\"bob\" is not a user id"], PATIENCE);
     check_shared_rooms(&host, "second");
     host.terminate().expect_code(0);
 }
