@@ -216,8 +216,11 @@ impl Running {
         let Some(router) = self.router.write().take() else {
             return true;
         };
+        let shared = Arc::clone(&self.shared);
         let ending = self.shared.runtime.call(async move {
             let ended = wait(router.shutdown()).await;
+            // Before the drop: a thread that the module has left running is answered from now on.
+            shared.shut_down.store(true, Ordering::Release);
             drop(router);
             ended
         });
