@@ -10,3 +10,4 @@ pub mod http;
 pub mod modules;
 pub mod presence;
 pub mod routing;
+pub mod sha256;

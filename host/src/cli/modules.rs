@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::problem::Problems;
 use crate::config::{Config, Origins, module_config_error};
-use crate::modules::{ConfigureError, Configured, Loader, Refusal, Sha256, Source, Trust};
+use crate::modules::{ConfigureError, Configured, Loader, Refusal, Source, Trust};
 
 /// Where the config names the router.
 pub(super) const ROUTER_KEY: &str = "presence.presence_router.module";
@@ -31,17 +31,18 @@ pub(super) fn configure(
         } else {
             Trust::OwnFiles
         },
-        pinned: module.sha256.as_ref().map(|pin| Sha256::from(pin.0)),
+        pinned: module.sha256,
     };
     let opened = loader
         .open(&source)
         .map_err(|refusal| refused(origins, &refusal))?;
+    let file = opened.identity().path.clone();
     match Configured::new(opened, &module.config) {
         Ok(configured) => Ok(Some(configured)),
         Err(ConfigureError::Refused { path, message }) => {
             Err(module_config_error(origins, &path, &message).into())
         }
-        Err(error) => Err(refused(origins, &Refusal::from(error))),
+        Err(error) => Err(refused(origins, &Refusal::from(error).of(&file))),
     }
 }
 

@@ -118,9 +118,10 @@ async fn start_modules(
         clock: Arc::new(SystemClock),
         timers: Handle::current(),
     };
+    let file = configured.identity().path.clone();
     let running = Running::start(configured, facts, module.call_timeout)
         .await
-        .map_err(|error| modules::refused(origins, &Refusal::from(error)))?;
+        .map_err(|error| modules::refused(origins, &Refusal::from(error).of(&file)))?;
     Ok(vec![running])
 }
 

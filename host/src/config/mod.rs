@@ -36,7 +36,7 @@ pub use crate::config::directory::{Directory, StaticUser};
 pub use crate::config::error::{ConfigError, ConfigErrors};
 pub use crate::config::listeners::{Bind, Listener, Resource};
 pub use crate::config::log::{Log, LogFormat};
-pub use crate::config::module::{Module, Sha256Pin};
+pub use crate::config::module::Module;
 pub use crate::config::origins::{Origin, Origins, module_config_error};
 pub use crate::config::presence::{Presence, Tracking};
 

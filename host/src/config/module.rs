@@ -4,11 +4,11 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use crate::config::reader::{Field, Reader};
 use crate::config::{duration, json, known_keys};
+use crate::sha256::{InvalidSha256, Sha256};
 
 /// A module as the config names it.
 #[derive(Clone, PartialEq)]
@@ -21,7 +21,7 @@ pub struct Module {
     /// `config`: handed to the module as it is; always an object. Default: `{}`.
     pub config: serde_json::Value,
     /// `sha256`: the library is refused unless its hash is this one. Default: any is taken.
-    pub sha256: Option<Sha256Pin>,
+    pub sha256: Option<Sha256>,
     /// `call_timeout`: how long a call into the module may take before it counts as failed; above 0.
     /// Default: `1s`.
     pub call_timeout: Duration,
@@ -29,15 +29,6 @@ pub struct Module {
     /// Default: `false`.
     pub allow_insecure_permissions: bool,
 }
-
-/// A SHA-256 hash, written as 64 hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Sha256Pin(pub [u8; 32]);
-
-/// The string is not 64 hexadecimal digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not 64 hexadecimal digits")]
-pub struct InvalidSha256;
 
 /// A module's own config may hold secrets of which the host knows nothing.
 impl fmt::Debug for Module {
@@ -50,38 +41,6 @@ impl fmt::Debug for Module {
             .field("call_timeout", &self.call_timeout)
             .field("allow_insecure_permissions", &self.allow_insecure_permissions)
             .finish()
-    }
-}
-
-impl FromStr for Sha256Pin {
-    type Err = InvalidSha256;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut digits = text.chars().map(|digit| digit.to_digit(16));
-        let mut bytes = [0; 32];
-        for byte in &mut bytes {
-            let (Some(Some(high)), Some(Some(low))) = (digits.next(), digits.next()) else {
-                return Err(InvalidSha256);
-            };
-            *byte = u8::try_from(high * 16 + low).map_err(|_| InvalidSha256)?;
-        }
-        if digits.next().is_some() {
-            Err(InvalidSha256)
-        } else {
-            Ok(Self(bytes))
-        }
-    }
-}
-
-impl fmt::Display for Sha256Pin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Sha256Pin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }
 
@@ -134,7 +93,7 @@ fn read_name(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<String> {
     }
 }
 
-fn read_pin(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Sha256Pin> {
+fn read_pin(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Sha256> {
     match reader.text(field)?.parse() {
         Ok(pin) => Some(pin),
         Err(InvalidSha256) => reader.refuse(
@@ -208,20 +167,5 @@ mod tests {
         assert_snapshot!(check(&format!("{{module: m, sha256: {}}}", "1".repeat(18))), @"presence.presence_router.sha256: expected a string, found an integer; put it in quotes (homeserver.yaml:4)");
         assert_snapshot!(check("{module: m, blacklisted_users: []}"), @r#"presence.presence_router.blacklisted_users: unknown key "blacklisted_users"; known here: module, config, sha256, call_timeout, allow_insecure_permissions (homeserver.yaml:4)"#);
         assert_snapshot!(check("broadcast"), @"presence.presence_router: expected a mapping, found a string (homeserver.yaml:3)");
-    }
-
-    #[test]
-    fn a_hash_is_64_digits_and_nothing_else() {
-        let digits = "00ff".repeat(16);
-        assert_eq!(digits.parse::<Sha256Pin>().unwrap().to_string(), digits);
-        for wrong in [
-            &digits[1..],
-            &format!("{digits}0"),
-            &digits.replace('f', "g"),
-            "",
-            "é",
-        ] {
-            assert!(wrong.parse::<Sha256Pin>().is_err(), "{wrong}");
-        }
     }
 }

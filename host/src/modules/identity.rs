@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::modules::stage::Sha256;
+use crate::sha256::Sha256;
 
 /// A module's name, version, router, generation, hash and file.
 #[derive(Debug, Clone, Serialize)]

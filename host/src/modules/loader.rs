@@ -8,8 +8,9 @@ use crate::modules::locate::Located;
 use crate::modules::open::Opened;
 use crate::modules::refusal::Refusal;
 use crate::modules::report::Report;
-use crate::modules::stage::{ModuleCache, Sha256, StageError};
+use crate::modules::stage::{ModuleCache, StageError};
 use crate::modules::trust::Trust;
+use crate::sha256::Sha256;
 
 /// Which file to load, and on what conditions.
 #[derive(Debug, Clone)]

@@ -40,5 +40,5 @@ pub use crate::modules::open::{MAX_OPENED, OpenError, OpenFault, Opened};
 pub use crate::modules::refusal::{Advice, Refusal, Who};
 pub use crate::modules::report::{Check, CheckResult, CrateType, NeededLibrary, Report, Verdict};
 pub use crate::modules::running::{CallError, MAX_BATCH, Running, StartError};
-pub use crate::modules::stage::{InvalidSha256, MAX_MODULE_BYTES, ModuleCache, Sha256, StageError, Staged};
+pub use crate::modules::stage::{MAX_MODULE_BYTES, ModuleCache, StageError, Staged};
 pub use crate::modules::trust::{Trust, UntrustedSource};

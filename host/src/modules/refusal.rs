@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 /// What an error of the loader knows beside its text.
 pub trait Advice: Error {
@@ -34,10 +35,20 @@ impl fmt::Display for Who {
 /// A refusal for people. Its text holds the cause too, so it names no source of its own.
 #[derive(Debug)]
 pub struct Refusal {
+    subject: Option<PathBuf>,
     error: Box<dyn Advice + Send + Sync>,
 }
 
 impl Refusal {
+    /// Names the module's file, for an error that does not.
+    #[must_use]
+    pub fn of(self, module: &Path) -> Self {
+        Self {
+            subject: Some(module.to_owned()),
+            ..self
+        }
+    }
+
     /// Who must change something.
     pub fn who(&self) -> Who {
         self.error.who()
@@ -52,6 +63,7 @@ impl Refusal {
 impl<E: Advice + Send + Sync + 'static> From<E> for Refusal {
     fn from(error: E) -> Self {
         Self {
+            subject: None,
             error: Box::new(error),
         }
     }
@@ -59,6 +71,9 @@ impl<E: Advice + Send + Sync + 'static> From<E> for Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(subject) = &self.subject {
+            write!(f, "`{}`: ", one_line(&subject.display().to_string()))?;
+        }
         writeln!(f, "{}", one_line(&self.error.to_string()))?;
         let causes: Vec<_> = std::iter::successors(self.error.source(), |error| (*error).source())
             .map(ToString::to_string)

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use crate::modules::elf::Resolution;
 use crate::modules::manifest::{Manifest, PanicStrategy};
-use crate::modules::stage::Sha256;
+use crate::sha256::Sha256;
 
 /// What is known of a module's file without running it.
 #[derive(Debug, Clone, Serialize)]

@@ -3,15 +3,12 @@
 //! and each copy has a name that was never used before: `dlopen` would answer with the old library.
 
 use std::ffi::OsStr;
-use std::fmt;
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde::{Serialize, Serializer};
 use sha2::Digest;
 use tempfile::TempDir;
 use thiserror::Error;
@@ -19,6 +16,7 @@ use thiserror::Error;
 use crate::modules::locate::Located;
 use crate::modules::refusal::{Advice, Who};
 use crate::modules::trust::{Trust, UntrustedSource, check_directory, check_file};
+use crate::sha256::Sha256;
 
 /// The largest file that is taken as a module.
 pub const MAX_MODULE_BYTES: u64 = 512 * 1024 * 1024;
@@ -268,72 +266,6 @@ impl Advice for StageError {
     }
 }
 
-/// A SHA-256 hash. As text: 64 hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Sha256([u8; 32]);
-
-impl From<[u8; 32]> for Sha256 {
-    fn from(hash: [u8; 32]) -> Self {
-        Self(hash)
-    }
-}
-
-impl Sha256 {
-    /// The hash of `bytes`.
-    pub fn of(bytes: &[u8]) -> Self {
-        Self(sha2::Sha256::digest(bytes).into())
-    }
-
-    /// The first 12 digits.
-    pub fn short(&self) -> String {
-        self.to_string().chars().take(12).collect()
-    }
-}
-
-impl fmt::Display for Sha256 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Sha256 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl Serialize for Sha256 {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl FromStr for Sha256 {
-    type Err = InvalidSha256;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(InvalidSha256);
-        }
-        let mut hash = [0; 32];
-        for (byte, digits) in hash.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            *byte = digits.iter().fold(0, |byte, digit| {
-                byte << 4
-                    | char::from(*digit)
-                        .to_digit(16)
-                        .and_then(|digit| u8::try_from(digit).ok())
-                        .unwrap_or(0)
-            });
-        }
-        Ok(Self(hash))
-    }
-}
-
-/// The text is not a SHA-256 hash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("a sha256 has 64 hexadecimal digits: `sha256sum FILE` prints it")]
-pub struct InvalidSha256;
-
 /// A file of the private directory, removed on drop.
 #[derive(Debug)]
 struct PrivateFile(PathBuf);
@@ -377,7 +309,7 @@ fn copy_hashing(from: &mut File, path: &Path, to: &Path) -> Result<(Sha256, u64)
         copy.write_all(chunk).map_err(unwritable)?;
         size += chunk.len() as u64;
     }
-    Ok((Sha256(hash.finalize().into()), size))
+    Ok((Sha256::from(<[u8; 32]>::from(hash.finalize())), size))
 }
 
 fn version(file: &Metadata) -> (u64, i64, i64) {

@@ -1,5 +1,5 @@
 //! Tests of inspection: real modules, damaged ones, and ones of other kinds.
-//! Long, since the text of every refusal stands in it.
+//! Over 400 lines because the text of every refusal stands in it.
 
 use std::path::Path;
 
@@ -88,7 +88,7 @@ fn a_module_passes_and_is_described() {
             .iter()
             .all(|library| library.resolution.path().is_some_and(Path::exists))
     );
-    (report.size, report.sha256) = (7, crate::modules::stage::Sha256::of(b"content"));
+    (report.size, report.sha256) = (7, crate::sha256::Sha256::of(b"content"));
     report.needed.truncate(1);
     report.needed[0].resolution = Resolution::Found("/lib/libgcc_s.so.1".into());
     for result in report
