@@ -110,6 +110,10 @@ impl Advice for OpenError {
             OpenFault::TooMany => {
                 "restart this server; the swaps before it have used up its address space".into()
             }
+            // What mmap answers where files may not be executed; the module itself has no part in it.
+            OpenFault::Dlopen(text) if text.contains("failed to map segment") => {
+                "set TMPDIR to a directory on a file system that is not mounted with noexec".into()
+            }
             OpenFault::Dlopen(_) => format!("ldd -r {}", self.path.display()),
             OpenFault::Header(_) | OpenFault::Version { .. } => {
                 format!(
@@ -265,4 +269,34 @@ fn write_trace(identity: &Identity, difference: &str) -> Option<PathBuf> {
     std::io::Write::write_all(&mut file, difference.as_bytes()).ok()?;
     file.persist(&path).ok()?;
     Some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use super::*;
+    use crate::modules::refusal::Refusal;
+
+    fn check(dlerror: &str) -> String {
+        let error = OpenError {
+            path: PathBuf::from("/modules/libx.so"),
+            fault: OpenFault::Dlopen(dlerror.to_owned()),
+        };
+        Refusal::from(error).to_string()
+    }
+
+    #[test]
+    fn a_file_system_without_execution_is_told_from_a_library_that_does_not_link() {
+        assert_snapshot!(check("/tmp/presence-router-a/libx-1.so: failed to map segment from shared object"), @r"
+        `/modules/libx.so`: the dynamic linker refuses it: /tmp/presence-router-a/libx-1.so: failed to map segment from shared object
+          change: the operator of this server
+          fix:    set TMPDIR to a directory on a file system that is not mounted with noexec
+        ");
+        assert_snapshot!(check("libx.so: undefined symbol: nowhere"), @r"
+        `/modules/libx.so`: the dynamic linker refuses it: libx.so: undefined symbol: nowhere
+          change: the operator of this server
+          fix:    ldd -r /modules/libx.so
+        ");
+    }
 }
