@@ -23,7 +23,8 @@ pub(super) fn inspect(arguments: &Arguments) -> Outcome {
         .inspect(&arguments.file)
         .map_err(|refusal| Problems::refused("", None, &refusal))?;
     match arguments.output.format {
-        Format::Text => println!("{report}"),
+        // The report ends its last line itself.
+        Format::Text => print!("{report}"),
         Format::Json => {
             let mut document = serde_json::to_value(&report)
                 .map_err(|error| Problems::other(format!("the report cannot be written as JSON: {error}")))?;

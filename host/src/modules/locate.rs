@@ -64,8 +64,14 @@ impl Located {
 
     /// Opens the file at `path`, as a command line names it: no search, no router.
     pub fn at(path: &Path) -> Result<Self, LocateError> {
+        let file = open_regular(path).map_err(|error| match error {
+            LocateError::NotFound { .. } => LocateError::NoSuchFile {
+                path: path.to_owned(),
+            },
+            error => error,
+        })?;
         Ok(Self {
-            file: open_regular(path)?,
+            file,
             path: path.to_owned(),
             router: None,
         })
@@ -105,6 +111,12 @@ pub enum LocateError {
         module: String,
         /// Every path tried, in order.
         tried: Vec<PathBuf>,
+    },
+    /// Nothing is at the path that a command line names.
+    #[error("`{}` not found", path.display())]
+    NoSuchFile {
+        /// The path.
+        path: PathBuf,
     },
     /// The path leads to a directory.
     #[error("`{}` is a directory, not a module", path.display())]
@@ -158,6 +170,7 @@ impl Advice for LocateError {
                 "add the directory of {} to `module_path`, or build it: cargo build --release",
                 library_file(module)
             ),
+            Self::NoSuchFile { .. } => "correct the path, or build the module: cargo build --release".into(),
             Self::Directory { path } => {
                 format!(
                     "name the file: `module: {}`, or add the directory to `module_path`",

@@ -155,3 +155,15 @@ fn a_name_without_a_module_path_says_what_to_add() {
       fix:    add to the config: `module_path: [DIR]`, where DIR holds libbroadcast.so
     ");
 }
+
+#[test]
+fn a_path_of_a_command_line_is_not_searched() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("libabsent.so");
+    let refusal = Refusal::from(Located::at(&path).unwrap_err()).to_string();
+    assert_snapshot!(refusal.replace(&root.path().display().to_string(), "DIR"), @r"
+    `DIR/libabsent.so` not found
+      change: the operator of this server
+      fix:    correct the path, or build the module: cargo build --release
+    ");
+}
