@@ -1,7 +1,7 @@
 //! The one place where presence, directory, routing, modules and delivery meet.
 //!
-//! One task, the [`writer`], applies all changes in order; syncs and look-ups read what it wrote. Each module has
-//! a [`feed`], a task that carries changes to it: nothing else waits for a module, but for a first sync and a look-up of one
+//! One task, the `writer`, applies all changes in order; syncs and look-ups read what it wrote. Each module has
+//! a `feed`, a task that carries changes to it: nothing else waits for a module, but for a first sync and a look-up of one
 //! user, and these for `call_timeout` at most.
 
 mod feed;

@@ -78,10 +78,10 @@ pub enum AudienceError {
         /// Why.
         reason: InvalidUserId,
     },
-    /// The list is longer than [`MAX_AUDIENCE_USERS`].
+    /// The list is longer than a million users.
     #[error("the audience has {0} users, {MAX_AUDIENCE_USERS} are allowed; split it")]
     TooLarge(usize),
-    /// There are [`MAX_AUDIENCES`] already.
+    /// There are as many as an instance may have already.
     #[error("{MAX_AUDIENCES} audiences are registered; drop those that are not needed any more")]
     TooMany,
 }
