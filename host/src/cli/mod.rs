@@ -46,8 +46,8 @@ enum Command {
     Run(Configured),
     /// Checks the config and its modules; starts nothing
     ///
-    /// Reads the config, loads each module and has it check its own part (`parse_config`). No module is started and
-    /// nothing listens. What is wrong is told with file, line, key and what to do.
+    /// Reads the config, loads each module and has it check its own part (`parse_config`). No module is started
+    /// and nothing listens; what runs of a module is its library's constructors and `parse_config`. What is wrong is told with file, line, key and what to do.
     Check(Configured),
     /// Shows what a module says of itself, without running its code
     ///

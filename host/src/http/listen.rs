@@ -18,6 +18,14 @@ use crate::config::{Bind, Listener, Resource};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BindError {
+    /// Somebody listens there.
+    #[error(
+        "cannot listen on http://{address}: it is in use; stop what listens there, or choose another `port`"
+    )]
+    TcpInUse {
+        /// The address.
+        address: SocketAddr,
+    },
     /// The system refuses the address; the source says why.
     #[error("cannot listen on http://{address}")]
     Tcp {
@@ -154,6 +162,9 @@ async fn bind_tcp(addresses: &[IpAddr], port: u16) -> Result<Vec<Acceptor>, Bind
             Err(error) if covered && error.kind() == io::ErrorKind::AddrInUse => {
                 tracing::debug!(%address, "not listening on the address by itself: `::` covers it");
             }
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                return Err(BindError::TcpInUse { address });
+            }
             Err(source) => return Err(BindError::Tcp { address, source }),
         }
     }
@@ -235,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_taken_port_is_named_with_its_cause() {
+    async fn a_taken_port_is_named_with_what_to_do() {
         let first = bind_one(tcp(&["127.0.0.1"], 0)).await.expect("a free port");
         let Acceptor::Tcp { address, .. } = first.acceptor else {
             panic!("not TCP")
@@ -244,9 +255,11 @@ mod tests {
         let error = bind_one(tcp(&["127.0.0.1"], address.port()))
             .await
             .expect_err("the port is taken");
-        assert_eq!(error.to_string(), format!("cannot listen on http://{address}"));
-        let cause = error.source().expect("a cause").to_string();
-        assert!(cause.contains("in use"), "{cause}");
+        let expected = format!(
+            "cannot listen on http://{address}: it is in use; stop what listens there, or choose another `port`"
+        );
+        assert_eq!(error.to_string(), expected);
+        assert!(error.source().is_none());
     }
 
     #[tokio::test]

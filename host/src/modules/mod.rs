@@ -13,6 +13,7 @@ mod fixture;
 mod host_api;
 mod identity;
 mod inspect;
+mod leftovers;
 mod loader;
 mod locate;
 mod manifest;

@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use abi_stable::StableAbi;
-use abi_stable::abi_stability::abi_checking::{CheckingGlobals, check_layout_compatibility_with_globals};
+use abi_stable::abi_stability::abi_checking::{
+    AbiInstabilityErrors, CheckingGlobals, check_layout_compatibility_with_globals,
+};
 use abi_stable::library::{
     AbiHeaderRef, LibHeader, LibraryError, ROOT_MODULE_LOADER_NAME_WITH_NUL, RootModuleError,
 };
-use abi_stable::type_layout::TypeLayout;
+use abi_stable::type_layout::{TLFieldOrFunction, TypeLayout};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use presence_router_api::SDK_VERSION;
 use presence_router_api::abi::RouterModuleRef;
@@ -241,23 +243,41 @@ fn check_layout(header: &LibHeader, identity: &Identity) -> Result<(), OpenFault
     if compare(module, host).is_ok() {
         return Ok(());
     }
-    let first = difference
-        .lines()
-        .map(str::trim)
-        .find(|line| line.starts_with("Error:") || line.starts_with("error"))
-        .unwrap_or("see the whole comparison")
-        .to_owned();
+    let text = difference.to_string();
     Err(OpenFault::Layout {
         host: SDK_VERSION,
-        first,
-        trace: write_trace(identity, &difference),
+        first: first_difference(&difference, &text),
+        trace: write_trace(identity, &text),
     })
 }
 
-fn compare(interface: &'static TypeLayout, implementation: &'static TypeLayout) -> Result<(), String> {
+fn compare(
+    interface: &'static TypeLayout,
+    implementation: &'static TypeLayout,
+) -> Result<(), AbiInstabilityErrors> {
     let globals = CheckingGlobals::new();
     check_layout_compatibility_with_globals(interface, implementation, &globals)
-        .map_err(|errors| errors.to_string())
+}
+
+/// Where the first difference is, and what kind it is of: `new.param_1 (HostApi_TO): unexpected field`.
+fn first_difference(difference: &AbiInstabilityErrors, text: &str) -> String {
+    let kind = text.lines().find_map(|line| line.trim().strip_prefix("Error:"));
+    let way = difference
+        .errors
+        .iter()
+        .find(|error| !error.errs.is_empty())
+        .map(|error| &error.stack_trace);
+    let names = way.into_iter().flatten().map(|step| match step.expected {
+        TLFieldOrFunction::Field(field) => field.name(),
+        TLFieldOrFunction::Function(function) => function.name.as_str(),
+    });
+    let place = names.collect::<Vec<_>>().join(".");
+    let kind = kind.unwrap_or("see the whole comparison");
+    if place.is_empty() {
+        kind.to_owned()
+    } else {
+        format!("{kind} at {place}")
+    }
 }
 
 /// Keeps the whole comparison, some thousand lines, where the operator can send it to the module's author.

@@ -13,6 +13,7 @@ use sha2::Digest;
 use tempfile::TempDir;
 use thiserror::Error;
 
+use crate::modules::leftovers;
 use crate::modules::locate::Located;
 use crate::modules::refusal::{Advice, Who};
 use crate::modules::trust::{Trust, UntrustedSource, check_directory, check_file};
@@ -21,10 +22,14 @@ use crate::sha256::Sha256;
 /// The largest file that is taken as a module.
 pub const MAX_MODULE_BYTES: u64 = 512 * 1024 * 1024;
 
+const PREFIX: &str = "presence-router-";
+
 /// The directory of the private copies: mode 0700, ours alone, removed with all in it on drop.
 #[derive(Debug)]
 pub struct ModuleCache {
     dir: TempDir,
+    /// Held while the directory is in use.
+    _claim: File,
     /// The user that we are, as the directory that we made shows.
     us: u32,
     generations: AtomicU64,
@@ -36,17 +41,21 @@ impl ModuleCache {
         Self::new_in(&std::env::temp_dir())
     }
 
-    /// Makes the directory in `parent`: for systems that mount `/tmp` with `noexec`.
+    /// Makes the directory in `parent`: for systems that mount `/tmp` with `noexec`. Those that killed servers
+    /// have left there are removed.
     pub fn new_in(parent: &Path) -> Result<Self, StageError> {
         let made = tempfile::Builder::new()
-            .prefix("presence-router-")
+            .prefix(PREFIX)
             // Without it the mode is the umask's.
             .permissions(Permissions::from_mode(0o700))
             .tempdir_in(parent)
             .and_then(|dir| {
                 let us = fs::metadata(dir.path())?.uid();
+                let claim = leftovers::claim(dir.path())?;
+                leftovers::sweep(parent, PREFIX, us);
                 Ok(Self {
                     dir,
+                    _claim: claim,
                     us,
                     generations: AtomicU64::new(1),
                 })
