@@ -27,7 +27,7 @@ pub use crate::error::{ApiError, RouterError, StartError};
 pub use crate::module_api::ModuleApi;
 pub use crate::router::{InterestedUsers, PresenceRouter};
 pub use crate::routes::{Audience, Routes};
-pub use crate::updates::{StateUpdates, Update};
+pub use crate::updates::{StateUpdates, Update, Updates};
 pub use crate::user_id::{InvalidUserId, MAX_USER_ID_BYTES, UserId, is_server_name};
 
 /// The version of this crate that a module is built with; it stands in the module's manifest.

@@ -8,17 +8,21 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use abi_stable::std_types::RString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The longest user id, in bytes, sigil and server name included (Matrix spec, appendix "User
-/// Identifiers").
+/// The longest user id, in bytes, sigil and server name included ([specification]).
+///
+/// [specification]: https://spec.matrix.org/v1.16/appendices/#user-identifiers
 pub const MAX_USER_ID_BYTES: usize = 255;
 
 /// A Matrix user id, `@localpart:server.name`, checked when it was made.
 ///
 /// Any historical localpart is accepted, as the [specification] asks of servers: every character but
 /// `:` and NUL. Hashing, ordering and comparing go by the string, so a `HashSet<UserId>` can be asked
-/// with a `&str`.
+/// with a `&str`. No case is folded: `@Alice:example.org` and `@alice:example.org` are two. Clones share the text.
+///
+/// Reads from and writes to a string with serde, so a config may hold it.
 ///
 /// ```
 /// use std::collections::HashSet;
@@ -51,12 +55,12 @@ impl UserId {
         &self.0
     }
 
-    /// What stands between `@` and the first `:`.
+    /// What stands between `@` and the first `:`; may be empty in old ids.
     pub fn localpart(&self) -> &str {
         self.split().0
     }
 
-    /// What stands behind the first `:`; a port is part of it.
+    /// What stands behind the first `:`; a port is part of it, as in `example.org:8448`.
     pub fn server_name(&self) -> &str {
         self.split().1
     }
@@ -81,7 +85,7 @@ pub enum InvalidUserId {
     BadLocalpart(String),
     /// What stands behind the `:` is no server name.
     BadServerName(String),
-    /// It is longer than [`MAX_USER_ID_BYTES`].
+    /// It is longer than [`MAX_USER_ID_BYTES`]: so many bytes.
     TooLong(usize),
 }
 
@@ -190,6 +194,20 @@ impl TryFrom<String> for UserId {
     fn try_from(id: String) -> Result<Self, Self::Error> {
         check_user_id(&id)?;
         Ok(Self(Arc::from(id)))
+    }
+}
+
+/// For the `user_id` of a [`UserPresenceState`](crate::UserPresenceState).
+impl From<UserId> for RString {
+    fn from(id: UserId) -> Self {
+        Self::from(&*id.0)
+    }
+}
+
+/// For the `user_id` of a [`UserPresenceState`](crate::UserPresenceState).
+impl From<&UserId> for RString {
+    fn from(id: &UserId) -> Self {
+        Self::from(&*id.0)
     }
 }
 

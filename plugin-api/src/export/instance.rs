@@ -133,7 +133,6 @@ impl<R: PresenceRouter> Router for Instance<R> {
         batch: &StateBatch,
         only_for: ROption<RStr<'_>>,
     ) -> Reply<RResult<RoutesAnswer, Failure>> {
-        let batch_len = batch.len();
         let batch = batch.clone();
         let only_for = only_for.map(RString::from).into_option();
         self.answer("get_users_for_states", move |instance| async move {
@@ -144,7 +143,7 @@ impl<R: PresenceRouter> Router for Instance<R> {
             let updates = StateUpdates::new(batch, only_for);
             let routes = router_of(&instance).get_users_for_states(&updates).await;
             match routes {
-                Ok(routes) => Ok(routes.into_answer(batch_len)),
+                Ok(routes) => Ok(routes.into_answer(updates.batch())),
                 Err(error) => Err(Failure::error(error.message())),
             }
         })
