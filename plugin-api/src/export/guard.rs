@@ -6,6 +6,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::fmt::Display;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::pin::Pin;
@@ -18,56 +19,61 @@ use crate::module_api::ModuleApi;
 thread_local! {
     /// How many guards are active on this thread.
     static DEPTH: Cell<usize> = const { Cell::new(0) };
-    /// Where the last panic on this thread happened.
+    /// Where the last panic under the innermost guard of this thread happened.
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
     /// The instance whose code runs on this thread.
     static CURRENT: RefCell<Option<ModuleApi>> = const { RefCell::new(None) };
 }
 
-/// Runs `body`, which may be an author's code; a panic in it becomes a failure that names `method`.
+/// Runs `body`, which may be an author's code; a panic in it becomes a failure that says `what` panicked.
+///
+/// Works while a thread ends, too, when its thread-locals are gone: what it cannot note then it does without.
 pub(crate) fn guard<T>(
-    method: &'static str,
+    what: impl Display,
     api: Option<&ModuleApi>,
     body: impl FnOnce() -> T,
 ) -> Result<T, Failure> {
     let _scope = Scope::enter(api);
     catch_unwind(AssertUnwindSafe(body)).map_err(|payload| {
-        let place = PLACE
-            .with_borrow_mut(Option::take)
+        let place = replace_place(None)
             .map(|place| format!(" at {place}"))
             .unwrap_or_default();
         let text = payload_text(payload.as_ref());
         dispose(payload);
-        Failure::panic(format!("panicked in {method}{place}: {text}"))
+        Failure::panic(format!("panicked in {what}{place}: {text}"))
     })
 }
 
-/// Drops an author's value; a panic in its drop is logged.
-pub(crate) fn guarded_drop<T>(what: &'static str, api: Option<&ModuleApi>, value: T) {
+/// Drops an author's value; a panic in its drop is logged, as nobody waits for an answer.
+pub(crate) fn guarded_drop<T>(what: impl Display, api: Option<&ModuleApi>, value: T) {
     if let Err(failure) = guard(what, api, || drop(value)) {
-        if let Some(api) = api {
-            api.log(log::Level::Error, module_path!(), &failure.message);
+        match api {
+            Some(api) => api.log(log::Level::Error, module_path!(), &failure.message),
+            None => log::error!("{}", failure.message),
         }
     }
 }
 
 /// The instance whose code runs on this thread, if any does.
-pub(crate) fn current() -> Option<ModuleApi> {
+pub(super) fn current() -> Option<ModuleApi> {
     CURRENT
         .try_with(|current| current.try_borrow().ok().and_then(|api| api.clone()))
         .ok()
         .flatten()
 }
 
+/// An active guard. Keeps what the guard around it has noted, and puts it back at its end.
 struct Scope {
-    outer: Option<ModuleApi>,
+    outer_api: Option<ModuleApi>,
+    outer_place: Option<String>,
 }
 
 impl Scope {
     fn enter(api: Option<&ModuleApi>) -> Self {
         DEPTH.set(DEPTH.get() + 1);
         Self {
-            outer: CURRENT.replace(api.cloned()),
+            outer_api: replace_current(api.cloned()),
+            outer_place: replace_place(None),
         }
     }
 }
@@ -75,8 +81,19 @@ impl Scope {
 impl Drop for Scope {
     fn drop(&mut self) {
         DEPTH.set(DEPTH.get() - 1);
-        CURRENT.set(self.outer.take());
+        replace_place(self.outer_place.take());
+        // Dropped here, outside the cell: it may be the last handle of the host's side, whose drop does more.
+        let inner = replace_current(self.outer_api.take());
+        drop(inner);
     }
+}
+
+fn replace_current(api: Option<ModuleApi>) -> Option<ModuleApi> {
+    CURRENT.try_with(|current| current.replace(api)).ok().flatten()
+}
+
+fn replace_place(place: Option<String>) -> Option<String> {
+    PLACE.try_with(|noted| noted.replace(place)).ok().flatten()
 }
 
 fn payload_text(payload: &(dyn Any + Send)) -> String {
@@ -106,7 +123,7 @@ pub(super) fn install_panic_hook(log: fn(&str)) {
 fn note_panic(info: &PanicHookInfo<'_>, log: fn(&str)) {
     let place = info.location().map(ToString::to_string);
     if DEPTH.get() > 0 {
-        PLACE.set(place);
+        replace_place(place);
         return;
     }
     let thread = std::thread::current();
@@ -161,7 +178,11 @@ impl<F: Future> Future for GuardedFuture<F> {
 impl<F> GuardedFuture<F> {
     fn drop_future(&mut self) {
         if let Some(future) = self.future.take() {
-            guarded_drop(drop_of(self.method), Some(&self.api), future);
+            guarded_drop(
+                format_args!("the drop of the future of {}", self.method),
+                Some(&self.api),
+                future,
+            );
         }
     }
 }
@@ -169,14 +190,5 @@ impl<F> GuardedFuture<F> {
 impl<F> Drop for GuardedFuture<F> {
     fn drop(&mut self) {
         self.drop_future();
-    }
-}
-
-fn drop_of(method: &'static str) -> &'static str {
-    match method {
-        "get_users_for_states" => "the drop of the future of get_users_for_states",
-        "get_interested_users" => "the drop of the future of get_interested_users",
-        "shutdown" => "the drop of the future of shutdown",
-        _ => "the drop of a spawned task",
     }
 }

@@ -1,6 +1,7 @@
 //! Puts an author's `PresenceRouter` behind the vtable that crosses.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -111,12 +112,25 @@ impl<R: PresenceRouter> Instance<R> {
         T: Send + 'static,
         F: Future<Output = Result<T, Failure>> + Send + 'static,
     {
-        let guarded = GuardedFuture::new(method, self.api(), call(Arc::clone(&self.0)));
-        let mut answer = Box::pin(async move { RResult::from(guarded.await.and_then(|answer| answer)) });
-        match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        let future = call(Arc::clone(&self.0));
+        let mut answer = Answer(GuardedFuture::new(method, self.api(), future));
+        match Pin::new(&mut answer).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(answer) => Reply::Ready(answer),
             Poll::Pending => Reply::Pending(answer.into_ffi()),
         }
+    }
+}
+
+/// The future of a method, in the form in which its outcome crosses.
+struct Answer<F>(GuardedFuture<F>);
+
+impl<T, F: Future<Output = Result<T, Failure>>> Future for Answer<F> {
+    type Output = RResult<T, Failure>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0)
+            .poll(cx)
+            .map(|answer| answer.and_then(|answer| answer).into())
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a module does once for the whole library: its root symbol, its panic hook, its `log` bridge.
 
-use std::sync::{Once, RwLock};
+use std::sync::{Once, PoisonError, RwLock};
 
 use abi_stable::library::{__call_root_module_loader, CheckTypeLayout, LibHeader, RootModuleResult};
 use abi_stable::prefix_type::PrefixTypeTrait;
@@ -12,7 +12,7 @@ use crate::abi::failure::Failure;
 use crate::abi::host::HostApiBox;
 use crate::abi::module::{ConfigBox, RouterModule, RouterModuleRef};
 use crate::abi::router::RouterBox;
-use crate::module_api::ModuleApi;
+use crate::module_api::{ModuleApi, WeakModuleApi};
 
 /// A library of routers; `export_routers!` implements it.
 pub trait Library: 'static {
@@ -87,19 +87,32 @@ fn find<L: Library>(name: &str) -> Result<&'static RouterEntry, Failure> {
     }
 }
 
-/// The instance that speaks for code of the library that belongs to none, such as its own threads.
-static SPOKESMAN: RwLock<Option<ModuleApi>> = RwLock::new(None);
+/// The instances of this library.
+static INSTANCES: Instances = Instances(RwLock::new(Vec::new()));
 
-/// Called when an instance starts: the library's log records and stray panics go to the host from now on.
+/// Who speaks for code of the library that belongs to no instance, such as its own threads: the newest instance
+/// that is alive. They are held weakly, as an instance that is gone must not keep the host's side of it.
+pub(super) struct Instances(pub(super) RwLock<Vec<WeakModuleApi>>);
+
+impl Instances {
+    pub(super) fn add(&self, api: &ModuleApi) {
+        let mut instances = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        instances.retain(WeakModuleApi::is_alive);
+        instances.push(api.downgrade());
+    }
+
+    pub(super) fn newest(&self) -> Option<ModuleApi> {
+        let instances = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        instances.iter().rev().find_map(WeakModuleApi::upgrade)
+    }
+}
+
+/// Called when an instance starts: the library's log records and stray panics can go to the host from now on.
 ///
 /// In a statically linked library (tests, benchmarks) there is a logger and a hook already, or none is
 /// wanted; so both are set only by [`prepare`].
 pub(super) fn adopt(api: &ModuleApi) {
-    let mut spokesman = SPOKESMAN
-        .write()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    *spokesman = Some(api.clone());
-    drop(spokesman);
+    INSTANCES.add(api);
     if PREPARED.is_completed() {
         log::set_max_level(api.max_log_level());
     }
@@ -117,8 +130,9 @@ fn prepare() {
     });
 }
 
-/// Sends log records over the vtable.
-struct Bridge;
+/// Sends log records over the vtable: to the instance whose code runs on this thread, else to the newest. Records
+/// from before the first instance and after the last are lost.
+pub(super) struct Bridge;
 
 impl log::Log for Bridge {
     fn enabled(&self, _: &log::Metadata<'_>) -> bool {
@@ -126,13 +140,8 @@ impl log::Log for Bridge {
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        let api = guard::current().or_else(|| {
-            SPOKESMAN
-                .read()
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .clone()
-        });
-        if let Some(api) = api {
+        if let Some(api) = guard::current().or_else(|| INSTANCES.newest()) {
+            // Formatted under no lock: an author's `Display` may log, too.
             let text = record.args().to_string();
             api.log(record.level(), record.target(), &text);
         }
