@@ -4,6 +4,8 @@
 //! ask of the host, [`Routes`] and [`InterestedUsers`] are what it answers, `testing` (a feature) is what its
 //! tests use. What crosses the boundary is in [`abi`]; an author needs none of it.
 //!
+//! The feature `testing` (off by default) adds the module `testing`; turn it on in your dev-dependencies alone.
+//!
 //! The crate knows no async runtime, no Matrix library and no host. It builds with Rust 1.85.
 //!
 //! [presence-router]: https://github.com/presence-router/presence-router

@@ -19,6 +19,10 @@ use crate::user_id::UserId;
 
 /// A host for tests. Clones are the same host.
 ///
+/// Its clock stands still until [`advance`](Self::advance). It has no threads: spawned tasks run in `advance` and
+/// [`run_tasks`](Self::run_tasks). Like a real host it keeps an audience that is released during a call until the
+/// call's end.
+///
 /// ```
 /// use std::time::Duration;
 /// use presence_router_api::testing::FakeHost;
@@ -45,10 +49,15 @@ struct Shared {
 #[derive(Default)]
 struct State {
     audiences: BTreeMap<u64, Vec<String>>,
-    next_audience: u64,
+    calls: usize,
+    released_during_calls: Vec<u64>,
     tasks: Vec<FfiFuture<()>>,
+    sleepers: Vec<Waker>,
     log: Vec<(log::Level, String)>,
 }
+
+/// Handles are never used twice, over all hosts, so that one host's audience is unknown to another.
+static NEXT_AUDIENCE: AtomicU64 = AtomicU64::new(1);
 
 impl FakeHost {
     /// What [`ModuleApi::now`] answers before the first [`advance`](Self::advance): 2026-01-01, 00:00 UTC.
@@ -70,22 +79,25 @@ impl FakeHost {
         ModuleApi::new(self.api_box())
     }
 
-    pub(super) fn api_box(&self) -> HostApiBox {
+    pub(crate) fn api_box(&self) -> HostApiBox {
         HostApi_TO::from_value(self.clone(), TD_Opaque)
     }
 
-    /// Lets time pass, and runs the spawned tasks that become ready.
+    /// Lets time pass, in whole milliseconds, wakes what sleeps, and polls each spawned task once.
     pub fn advance(&self, duration: Duration) {
         let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         self.0.now_ms.fetch_add(ms, Ordering::SeqCst);
+        let sleepers = std::mem::take(&mut self.state().sleepers);
+        sleepers.into_iter().for_each(Waker::wake);
         self.run_tasks();
     }
 
-    /// Polls each spawned task once.
+    /// Polls each spawned task once. One that these spawn is polled the next time.
     pub fn run_tasks(&self) {
+        // No lock is held while a module's code runs, be it the drop of a task: it may call the host.
         let tasks = std::mem::take(&mut self.state().tasks);
         let mut context = Context::from_waker(Waker::noop());
-        let mut waiting: Vec<_> = tasks
+        let waiting: Vec<_> = tasks
             .into_iter()
             .filter_map(|mut task| {
                 Pin::new(&mut task)
@@ -94,15 +106,16 @@ impl FakeHost {
                     .then_some(task)
             })
             .collect();
-        let mut state = self.state();
-        waiting.append(&mut state.tasks);
-        state.tasks = waiting;
+        if self.running().is_ok() {
+            self.state().tasks.splice(0..0, waiting);
+        }
     }
 
-    /// From now on, answers as a host does after the instance's `shutdown`.
+    /// Ends the spawned tasks; from now on, answers as a host does after the instance's `shutdown`.
     pub fn shut_down(&self) {
         self.0.shut_down.store(true, Ordering::SeqCst);
-        self.state().tasks.clear();
+        let tasks = std::mem::take(&mut self.state().tasks);
+        drop(tasks);
     }
 
     /// From now on, refuses to register audiences.
@@ -125,6 +138,17 @@ impl FakeHost {
         self.state().log.clone()
     }
 
+    /// A call is running until the guard is dropped.
+    pub(super) fn call(&self) -> RunningCall<'_> {
+        self.state().calls += 1;
+        RunningCall(self)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn handle_count(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+
     pub(super) fn audience(&self, handle: u64) -> Option<Vec<String>> {
         self.state().audiences.get(&handle).cloned()
     }
@@ -138,6 +162,21 @@ impl FakeHost {
             Err(Failure::shut_down())
         } else {
             Ok(())
+        }
+    }
+}
+
+/// While it lives, released audiences are kept.
+pub(super) struct RunningCall<'a>(&'a FakeHost);
+
+impl Drop for RunningCall<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.calls -= 1;
+        if state.calls == 0 {
+            for handle in std::mem::take(&mut state.released_during_calls) {
+                state.audiences.remove(&handle);
+            }
         }
     }
 }
@@ -184,17 +223,19 @@ impl HostApi for FakeHost {
         if self.0.refuse_audiences.load(Ordering::SeqCst) {
             return RResult::RErr(Failure::error("the test refuses audiences"));
         }
-        let mut state = self.state();
-        state.next_audience += 1;
-        let handle = state.next_audience;
-        state
-            .audiences
-            .insert(handle, users.into_iter().map(RString::into_string).collect());
+        let handle = NEXT_AUDIENCE.fetch_add(1, Ordering::Relaxed);
+        let users = users.into_iter().map(RString::into_string).collect();
+        self.state().audiences.insert(handle, users);
         RResult::ROk(handle)
     }
 
     fn release_audience(&self, audience: u64) {
-        self.state().audiences.remove(&audience);
+        let mut state = self.state();
+        if state.calls > 0 {
+            state.released_during_calls.push(audience);
+        } else {
+            state.audiences.remove(&audience);
+        }
     }
 
     fn now_ms(&self) -> u64 {
@@ -204,12 +245,12 @@ impl HostApi for FakeHost {
     fn sleep(&self, ms: u64) -> FfiFuture<()> {
         let host = self.clone();
         let until = self.now_ms().saturating_add(ms);
-        poll_fn(move |_| {
+        poll_fn(move |context| {
             if host.now_ms() >= until {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
+                return Poll::Ready(());
             }
+            host.state().sleepers.push(context.waker().clone());
+            Poll::Pending
         })
         .into_ffi()
     }

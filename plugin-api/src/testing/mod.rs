@@ -29,6 +29,8 @@
 
 mod fake_host;
 mod harness;
+#[cfg(test)]
+mod tests;
 
 use abi_stable::std_types::{RArc, RString, RVec};
 
@@ -38,7 +40,8 @@ pub use harness::{Harness, HarnessError, Routed};
 use crate::abi::state::{PresenceState, UserPresenceState};
 use crate::updates::StateUpdates;
 
-/// A batch in which these users have just come online.
+/// A batch in which these users have just come online: active at [`FakeHost::START_MS`], without a status message. To
+/// build a [`Routes`](crate::Routes) in a unit test.
 pub fn state_updates<U: Into<RString>>(users: impl IntoIterator<Item = U>) -> StateUpdates {
     StateUpdates::new(RArc::new(online(users)), None)
 }
