@@ -4,6 +4,8 @@ pub(crate) mod guard;
 pub(crate) mod instance;
 pub(crate) mod library;
 pub(crate) mod manifest;
+#[cfg(test)]
+mod tests;
 
 /// Exports one router from a cdylib, under the name of its type.
 ///
