@@ -6,7 +6,8 @@ use serde::de::DeserializeOwned;
 
 use crate::abi::failure::Failure;
 
-/// The mapping under `config:`, before it is checked.
+/// The mapping under `config:`, before it is checked. YAML and JSON are the same here: it has crossed as JSON. Without
+/// a `config:` it is an empty mapping.
 ///
 /// ```
 /// use presence_router_api::{ConfigValue, UserId};
@@ -28,13 +29,19 @@ pub struct ConfigValue(serde_json::Value);
 
 impl ConfigValue {
     /// Reads JSON text, the form in which a config crosses the boundary.
+    ///
+    /// # Errors
+    /// When the text is not JSON; the path is empty.
     pub fn from_json(json: &str) -> Result<Self, ConfigError> {
         serde_json::from_str(json)
             .map(Self)
             .map_err(|error| ConfigError::new("", format!("the config is not JSON: {error}")))
     }
 
-    /// Deserializes the whole mapping. The error names the key at fault.
+    /// Deserializes the whole mapping.
+    ///
+    /// # Errors
+    /// When it is no mapping, or serde refuses it. The error names the key at fault.
     pub fn parse<T: DeserializeOwned>(self) -> Result<T, ConfigError> {
         if !self.0.is_object() {
             // serde would read a list as a struct's fields in their order.
@@ -85,12 +92,12 @@ impl ConfigError {
         }
     }
 
-    /// The key at fault.
+    /// The key at fault, within the module's config, such as `friends[1]`; empty for the config as a whole.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// What is wrong with it.
+    /// What is wrong with it, and what to do.
     pub fn message(&self) -> &str {
         &self.message
     }

@@ -17,8 +17,15 @@ macro_rules! text_error {
                 Self(message.into())
             }
 
-            pub(crate) fn message(&self) -> &str {
+            /// The text.
+            pub fn message(&self) -> &str {
                 &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
             }
         }
 
@@ -33,6 +40,9 @@ macro_rules! text_error {
 
 text_error! {
     /// Why a router could not start. Any [`Error`] converts into it, so `?` works in `new`.
+    ///
+    /// It is no `Error` itself, as that would forbid the conversion. An `anyhow::Error` is none either: turn it
+    /// into one by `StartError::new(format!("{error:#}"))`.
     ///
     /// ```
     /// use presence_router_api::StartError;
@@ -52,7 +62,17 @@ text_error! {
 text_error! {
     /// Why a router could not answer. Any [`Error`] converts into it, so `?` works in both methods.
     ///
-    /// The host logs and counts it, goes on with shared rooms and other modules, and asks again later.
+    /// The host logs and counts it, goes on with shared rooms and other modules, and asks again later. Like
+    /// [`StartError`] it is no `Error` itself.
+    ///
+    /// ```
+    /// use presence_router_api::{RouterError, UserId};
+    ///
+    /// fn team_lead(answer: &str) -> Result<UserId, RouterError> {
+    ///     Ok(UserId::parse(answer)?)
+    /// }
+    /// assert!(team_lead("bob").unwrap_err().message().starts_with("\"bob\" is not a user id"));
+    /// ```
     RouterError
 }
 
@@ -60,9 +80,9 @@ text_error! {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ApiError {
-    /// The instance has been shut down.
+    /// The instance has been shut down: end what you are doing.
     ShutDown,
-    /// The host refused; the text says why.
+    /// The host refused; the text says why, and what to do.
     Refused(String),
 }
 

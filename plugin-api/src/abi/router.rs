@@ -8,6 +8,15 @@
     non_local_definitions,
     reason = "abi_stable's macros expand to these, and check the layout themselves"
 )]
+#![cfg_attr(
+    feature = "growth-probe",
+    expect(
+        unused_braces,
+        clippy::cast_ptr_alignment,
+        clippy::used_underscore_binding,
+        reason = "abi_stable's macro expands a method with a default body to these"
+    )
+)]
 
 use abi_stable::StableAbi;
 use abi_stable::sabi_trait;
