@@ -47,7 +47,7 @@ pub mod __private {
     pub use abi_stable::library::LibHeader;
 
     pub use crate::export::instance::RouterEntry;
-    pub use crate::export::library::{Library, header, root_module};
+    pub use crate::export::library::{Library, check_names, header, root_module};
     pub use crate::export::manifest::{Piece, bytes, len};
     pub use crate::{SDK_VERSION, TARGET};
 

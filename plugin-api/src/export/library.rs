@@ -23,6 +23,49 @@ pub trait Library: 'static {
     fn manifest() -> &'static str;
 }
 
+/// Refuses names by which no config could pick a router.
+///
+/// # Panics
+/// With the reason. As it runs when a module is compiled, that is an error of the compiler.
+pub const fn check_names(routers: &[RouterEntry]) {
+    let mut i = 0;
+    while i < routers.len() {
+        let name = routers[i].name.as_bytes();
+        assert!(
+            is_router_name(name),
+            "a router's name has letters, digits, `_` and `-` of ASCII, at least one, and is not `so`"
+        );
+        let mut j = 0;
+        while j < i {
+            assert!(
+                !is_equal(routers[j].name.as_bytes(), name),
+                "two routers have the same name"
+            );
+            j += 1;
+        }
+        i += 1;
+    }
+}
+
+const fn is_router_name(name: &[u8]) -> bool {
+    let mut i = 0;
+    while i < name.len() {
+        if !(name[i].is_ascii_alphanumeric() || matches!(name[i], b'_' | b'-')) {
+            return false;
+        }
+        i += 1;
+    }
+    !name.is_empty() && !is_equal(name, b"so")
+}
+
+const fn is_equal(one: &[u8], other: &[u8]) -> bool {
+    let mut i = 0;
+    while i < one.len() && i < other.len() && one[i] == other[i] {
+        i += 1;
+    }
+    i == one.len() && i == other.len()
+}
+
 /// The value of the root symbol.
 pub const fn header<L: Library>() -> LibHeader {
     // SAFETY: `construct::<L>` returns what `root_module` returns, a `RouterModuleRef`, erased by

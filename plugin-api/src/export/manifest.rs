@@ -6,7 +6,8 @@
 pub enum Piece<'a> {
     /// Written as it is.
     Raw(&'a str),
-    /// Written as a JSON string, in quotes.
+    /// Written as a JSON string, in quotes. Control characters become spaces: a description may have several lines,
+    /// but a host refuses what could fool a terminal.
     Text(&'a str),
     /// Written as 16 hexadecimal digits, in quotes.
     Hex(u64),
@@ -59,9 +60,11 @@ const fn push_text<const N: usize>(mut out: ([u8; N], usize), text: &[u8]) -> ([
     while i < text.len() {
         out = match text[i] {
             byte @ (b'"' | b'\\') => push(push(out, b'\\'), byte),
-            byte @ 0..0x20 => {
-                let out = push_raw(out, b"\\u00");
-                push(push(out, hex_digit(byte >> 4)), hex_digit(byte & 0xf))
+            0..0x20 | 0x7f => push(out, b' '),
+            // U+0080 to U+009F
+            0xc2 if i + 1 < text.len() && text[i + 1] < 0xa0 => {
+                i += 1;
+                push(out, b' ')
             }
             byte => push(out, byte),
         };
@@ -92,14 +95,14 @@ mod tests {
     fn the_text_is_valid_json_whatever_the_strings_hold() {
         const PIECES: &[Piece<'_>] = &[
             Piece::Raw("{\"a\":"),
-            Piece::Text("say \"hi\"\\\n\u{1}ü"),
+            Piece::Text("say \"hi\"\\\n\u{1}ü\u{7f}\u{9b}\u{a0}"),
             Piece::Raw(",\"h\":"),
             Piece::Hex(0x0123_4567_89ab_cdef),
             Piece::Raw("}"),
         ];
         const TEXT: [u8; len(PIECES)] = bytes(PIECES);
         let value: serde_json::Value = serde_json::from_slice(&TEXT).expect("JSON");
-        assert_eq!(value["a"], "say \"hi\"\\\n\u{1}ü");
+        assert_eq!(value["a"], "say \"hi\"\\  ü  \u{a0}");
         assert_eq!(value["h"], "0123456789abcdef");
     }
 }

@@ -29,16 +29,29 @@ mod tests;
 /// # fn main() {}
 /// ```
 ///
-/// A library has one `export_router!` or one [`export_routers!`](crate::export_routers), not both.
+/// A library has one `export_router!` or one [`export_routers!`](crate::export_routers), not both. It takes a bare name,
+/// as a config may name it: `module: library.Nobody`. For a type in another place or with parameters use
+/// `export_routers!`.
+///
+/// What it writes into the library: guards around all of your code, so that a panic fails one call and not the
+/// server; a panic hook and a logger that send to the host; a manifest that can be read without running the module
+/// (name, version and description from your `Cargo.toml`, the compiler, the version of this crate); and the symbol
+/// by which the host finds it. Your crate may `#![forbid(unsafe_code)]`.
 #[macro_export]
 macro_rules! export_router {
     ($router:ident $(,)?) => {
         $crate::__export! { [stringify!($router)] => $router }
     };
+    ($($other:tt)*) => {
+        compile_error!(
+            "export_router! takes the bare name of one type, as in `export_router!(MyRouter);`. For a type in another \
+             place, or several, give names: `export_routers! { \"MyRouter\" => place::MyRouter }`"
+        );
+    };
 }
 
 /// Exports several routers from one cdylib, each under the name by which a config picks it:
-/// `module: library.name`.
+/// `module: library.name`. At least one; a name has letters, digits, `_` and `-` of ASCII, and is not `so`.
 ///
 /// ```
 /// # use presence_router_api::{ConfigError, InterestedUsers, ModuleApi, PresenceRouter, RouterError};
@@ -66,12 +79,18 @@ macro_rules! export_routers {
     ($($name:literal => $router:ty),+ $(,)?) => {
         $crate::__export! { $([$name] => $router),+ }
     };
+    () => {
+        compile_error!("export_routers! needs at least one router, as in `export_routers! { \"name\" => MyRouter }`");
+    };
+    ($($other:tt)*) => {
+        compile_error!("export_routers! takes names and types, as in `export_routers! { \"staff\" => Staff, \"guests\" => Guests }`");
+    };
 }
 
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export {
-    ($([$first:expr] => $first_router:ty)? $(, [$name:expr] => $router:ty)*) => {
+    ([$first:expr] => $first_router:ty $(, [$name:expr] => $router:ty)*) => {
         #[doc(hidden)]
         pub struct PresenceRouterLibrary;
 
@@ -86,7 +105,7 @@ macro_rules! __export {
                 Piece::Raw(",\"description\":"),
                 Piece::Text(env!("CARGO_PKG_DESCRIPTION")),
                 Piece::Raw(",\"routers\":["),
-                $(Piece::Text($first),)?
+                Piece::Text($first),
                 $(Piece::Raw(","), Piece::Text($name),)*
                 Piece::Raw("],\"sdk_version\":"),
                 Piece::Text($crate::__private::SDK_VERSION),
@@ -108,7 +127,7 @@ macro_rules! __export {
 
             impl Library for PresenceRouterLibrary {
                 const ROUTERS: &'static [RouterEntry] = &[
-                    $(RouterEntry::of::<$first_router>($first),)?
+                    RouterEntry::of::<$first_router>($first),
                     $(RouterEntry::of::<$router>($name),)*
                 ];
 
@@ -116,6 +135,8 @@ macro_rules! __export {
                     $crate::__private::text(&MANIFEST)
                 }
             }
+
+            const _: () = $crate::__private::check_names(<PresenceRouterLibrary as Library>::ROUTERS);
 
             #[unsafe(no_mangle)]
             pub static _1as_0lib_1header_0root_bmodule_bloader: LibHeader = $crate::__private::header::<PresenceRouterLibrary>();

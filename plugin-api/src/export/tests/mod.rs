@@ -1,6 +1,11 @@
 //! What a library does with its author's code, called as a host calls it but linked statically.
 
 mod hook;
+#[expect(
+    unreachable_pub,
+    reason = "the macro's items are public, as they must be in a library of routers"
+)]
+mod library;
 mod logging;
 mod panics;
 mod pending;

@@ -1,0 +1,5 @@
+//! Several routers need names.
+
+presence_router_api::export_routers! { Staff, Guests }
+
+fn main() {}
