@@ -83,7 +83,7 @@ pub(super) async fn run(feed: Arc<Feed>, shared: Arc<Shared>) {
         };
         match route(&feed, &shared, &batch).await {
             Ok(()) => {
-                feed.dirty.lock().routed();
+                feed.dirty.lock().routed(&batch);
                 if std::mem::take(&mut in_trouble) {
                     tracing::info!(module = feed.module.identity().name, "routes again");
                     // Syncs that the module owes an answer ask again.
