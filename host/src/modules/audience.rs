@@ -1,9 +1,9 @@
 //! The lists of users that a module has registered, and the lists that came with its answers.
 //!
-//! Knows handles and user ids, not who is local or listening. A released list is forgotten only when no
-//! call is running, as an answer on its way may still name it.
+//! Knows handles and user ids, not who is local or listening. A released list is forgotten only when the
+//! calls are over that were running then, as their answers may still name it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -95,8 +95,11 @@ struct State {
     registered: HashMap<u64, Arc<Audience>>,
     listed: HashMap<Vec<UserId>, Arc<Audience>>,
     listed_order: VecDeque<Vec<UserId>>,
-    calls: usize,
-    released_during_calls: Vec<u64>,
+    /// The numbers of the calls that are running, and that of the next one.
+    calls: BTreeSet<u64>,
+    next_call: u64,
+    /// Released handles, each with the number of the first call that cannot name it.
+    released: VecDeque<(u64, u64)>,
     forgotten: Vec<AudienceId>,
 }
 
@@ -123,11 +126,9 @@ impl Audiences {
     /// The module needs the handle no more. An unknown one is ignored.
     pub fn release(&self, handle: u64) {
         let mut state = self.0.lock();
-        if state.calls > 0 {
-            state.released_during_calls.push(handle);
-        } else {
-            state.forget(handle);
-        }
+        let next_call = state.next_call;
+        state.released.push_back((next_call, handle));
+        state.forget_released();
     }
 
     /// The audience behind a handle.
@@ -160,10 +161,17 @@ impl Audiences {
         Ok(audience)
     }
 
-    /// Marks a call as running until the guard is dropped: until then nothing is forgotten.
+    /// Marks a call as running until the guard is dropped: until then nothing that it may name is forgotten.
     pub fn call(&self) -> CallGuard<'_> {
-        self.0.lock().calls += 1;
-        CallGuard(self)
+        let mut state = self.0.lock();
+        let number = state.next_call;
+        state.next_call += 1;
+        state.calls.insert(number);
+        drop(state);
+        CallGuard {
+            audiences: self,
+            number,
+        }
     }
 
     /// The audiences forgotten since the last time.
@@ -173,26 +181,28 @@ impl Audiences {
 }
 
 impl State {
-    fn forget(&mut self, handle: u64) {
-        if let Some(audience) = self.registered.remove(&handle) {
-            self.forgotten.push(audience.id());
+    fn forget_released(&mut self) {
+        let oldest_call = self.calls.first().copied().unwrap_or(self.next_call);
+        while let Some((_, handle)) = self.released.pop_front_if(|(call, _)| *call <= oldest_call) {
+            if let Some(audience) = self.registered.remove(&handle) {
+                self.forgotten.push(audience.id());
+            }
         }
     }
 }
 
 /// A running call; see [`Audiences::call`].
 #[derive(Debug)]
-pub struct CallGuard<'a>(&'a Audiences);
+pub struct CallGuard<'a> {
+    audiences: &'a Audiences,
+    number: u64,
+}
 
 impl Drop for CallGuard<'_> {
     fn drop(&mut self) {
-        let mut state = self.0.0.lock();
-        state.calls -= 1;
-        if state.calls == 0 {
-            for handle in std::mem::take(&mut state.released_during_calls) {
-                state.forget(handle);
-            }
-        }
+        let mut state = self.audiences.0.lock();
+        state.calls.remove(&self.number);
+        state.forget_released();
     }
 }
 
@@ -229,6 +239,19 @@ mod tests {
         drop(call);
         assert!(audiences.get(handle).is_none());
         assert_eq!(audiences.take_forgotten().len(), 1);
+    }
+
+    #[test]
+    fn calls_that_follow_upon_each_other_without_a_gap_do_not_keep_what_was_released() {
+        let audiences = Audiences::default();
+        let handle = audiences.register(["@a:b"].iter()).expect("registers");
+        let first = audiences.call();
+        audiences.release(handle);
+        let second = audiences.call();
+        drop(first);
+        assert!(audiences.get(handle).is_none());
+        assert_eq!(audiences.take_forgotten().len(), 1);
+        drop(second);
     }
 
     #[test]
