@@ -16,7 +16,7 @@ use tracing::level_filters::LevelFilter;
 use crate::clock::Clock;
 use crate::modules::audience::Audiences;
 use crate::modules::quarantine::Quarantine;
-use crate::modules::runtime::ModuleRuntime;
+use crate::modules::runtime::{CallThread, ModuleRuntime};
 
 /// What the host is to its modules.
 #[derive(Clone)]
@@ -40,10 +40,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// A call blocks the thread of calls: it gets another.
-    pub(super) fn leave_thread_behind(&self) {
-        match self.runtime.replace() {
-            Ok(()) => tracing::warn!(module = &*self.module, "blocks its thread, which is left behind"),
+    /// A call blocks the thread of calls: the module gets another.
+    pub(super) fn leave_behind(&self, thread: &CallThread) {
+        match self.runtime.replace(thread) {
+            Ok(false) => {}
+            Ok(true) => tracing::warn!(module = &*self.module, "blocks its thread, which is left behind"),
             Err(error) => {
                 tracing::error!(module = &*self.module, %error, "no thread can be started for the module");
             }

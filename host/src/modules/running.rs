@@ -14,8 +14,8 @@ use presence_router_api::abi::host::HostApi_TO;
 use presence_router_api::abi::router::{Reply, RouterBox, SharedRoomPresence};
 use presence_router_api::abi::{Failure, FailureKind};
 use presence_router_api::{InterestedUsers, UserId, UserPresenceState};
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::modules::answer::{Routed, WrongAnswer, check_interested, check_routes};
 use crate::modules::audience::{AudienceId, Audiences};
@@ -25,11 +25,14 @@ use crate::modules::identity::Identity;
 use crate::modules::open::Opened;
 use crate::modules::quarantine::Quarantine;
 use crate::modules::refusal::{Advice, Who};
-use crate::modules::runtime::ModuleRuntime;
+use crate::modules::runtime::{CallThread, ModuleRuntime};
 use crate::modules::stage::Staged;
 
 /// How long a call that was told to end may take to do so, before its thread counts as blocked.
 const ABORT_GRACE: Duration = Duration::from_millis(20);
+
+/// With so many threads blocked, the module is not asked until one of them comes back.
+const MAX_LEFT_BEHIND: usize = 16;
 
 /// The most states that a batch has.
 pub const MAX_BATCH: usize = 4_096;
@@ -104,6 +107,9 @@ pub enum CallError {
     /// Its runtime was replaced while the call ran, as another call blocked it.
     #[error("was cut off, as another call blocked the module's thread")]
     CutOff,
+    /// It blocks more threads than a module may.
+    #[error("is not asked, as it blocks {0} threads")]
+    Blocked(usize),
 }
 
 impl From<Failure> for CallError {
@@ -139,7 +145,7 @@ impl Running {
         });
         let api = HostApi_TO::from_value(InstanceApi(Arc::clone(&shared)), TD_Opaque);
         let router = identity.router.clone();
-        let starting = shared.runtime.call(async move {
+        let (starting, _) = shared.runtime.call(async move {
             let router = root.new()(RStr::from(router.as_str()), config, api).into_result()?;
             let shared_rooms = router.shared_room_presence().into_result()?;
             Ok::<_, Failure>((router, shared_rooms))
@@ -217,7 +223,7 @@ impl Running {
             return true;
         };
         let shared = Arc::clone(&self.shared);
-        let ending = self.shared.runtime.call(async move {
+        let (ending, _) = self.shared.runtime.call(async move {
             let ended = wait(router.shutdown()).await;
             // Before the drop: a thread that the module has left running is answered from now on.
             shared.shut_down.store(true, Ordering::Release);
@@ -249,63 +255,85 @@ impl Running {
         if let Some(rest) = self.quarantined_for() {
             return Err(CallError::Quarantined(rest));
         }
+        let left_behind = self.shared.runtime.left_behind();
+        if left_behind >= MAX_LEFT_BEHIND {
+            return Err(CallError::Blocked(left_behind));
+        }
         let router = self.router.read().clone().ok_or(CallError::ShutDown)?;
-        let running = self.shared.runtime.call(async move { wait(call(&router)).await });
+        let (running, thread) = self.shared.runtime.call(async move { wait(call(&router)).await });
         let mut call = Call {
             running: Some(running),
-            deadline: Instant::now() + self.call_timeout,
-            shared: Arc::clone(&self.shared),
+            watch: Watch {
+                thread,
+                timeout: self.call_timeout,
+                deadline: Instant::now() + self.call_timeout,
+                shared: Arc::clone(&self.shared),
+            },
         };
-        call.answer()
-            .await
-            .unwrap_or(Err(CallError::TimedOut(self.call_timeout)))
+        call.answer().await
     }
 }
 
 /// A running call. When its caller goes away, it is still watched until its deadline.
 struct Call<T: Send + 'static> {
     running: Option<JoinHandle<Result<T, Failure>>>,
-    deadline: Instant,
-    shared: Arc<Shared>,
+    watch: Watch,
 }
 
 impl<T: Send + 'static> Call<T> {
-    /// The answer, or `None` when there is none by the deadline.
-    async fn answer(&mut self) -> Option<Result<T, CallError>> {
-        let answered = timeout_at(self.deadline, self.running.as_mut()?).await;
-        let running = self.running.take()?;
-        match answered {
-            Ok(Ok(answer)) => {
-                self.shared.quarantine.end();
-                Some(answer.map_err(CallError::from))
-            }
-            Ok(Err(_)) => Some(Err(CallError::CutOff)),
-            Err(_) => {
-                self.shared.quarantine.begin();
-                running.abort();
-                if timeout(ABORT_GRACE, running).await.is_err() {
-                    self.shared.leave_thread_behind();
-                }
-                None
-            }
-        }
+    async fn answer(&mut self) -> Result<T, CallError> {
+        let running = self.running.as_mut().ok_or(CallError::CutOff)?;
+        let answer = self.watch.answer(running).await;
+        self.running = None;
+        answer
     }
 }
 
 impl<T: Send + 'static> Drop for Call<T> {
     fn drop(&mut self) {
-        let Some(running) = self.running.take() else {
-            return;
-        };
-        let mut call = Self {
-            running: Some(running),
-            deadline: self.deadline,
-            shared: Arc::clone(&self.shared),
-        };
-        self.shared
-            .facts
-            .timers
-            .spawn(async move { call.answer().await.is_some() });
+        if let Some(mut running) = self.running.take() {
+            let watch = self.watch.clone();
+            // A host's runtime that is ending drops the task at once, so the task must not come by here again.
+            let timers = self.watch.shared.facts.timers.clone();
+            timers.spawn(async move { watch.answer(&mut running).await.is_ok() });
+        }
+    }
+}
+
+/// Looks after a call.
+#[derive(Clone)]
+struct Watch {
+    thread: CallThread,
+    timeout: Duration,
+    deadline: Instant,
+    shared: Arc<Shared>,
+}
+
+impl Watch {
+    /// Dropped at any point, it may be called again.
+    async fn answer<T>(&self, running: &mut JoinHandle<Result<T, Failure>>) -> Result<T, CallError> {
+        tokio::select! {
+            biased;
+            ended = &mut *running => return self.ended(ended),
+            // The thread may never come back to drop what waits for it.
+            () = self.thread.left_behind() => return Err(CallError::CutOff),
+            () = sleep_until(self.deadline) => {}
+        }
+        self.shared.quarantine.begin();
+        running.abort();
+        tokio::select! {
+            biased;
+            _ = running => {}
+            () = self.thread.left_behind() => {}
+            () = sleep(ABORT_GRACE) => self.shared.leave_behind(&self.thread),
+        }
+        Err(CallError::TimedOut(self.timeout))
+    }
+
+    fn ended<T>(&self, ended: Result<Result<T, Failure>, JoinError>) -> Result<T, CallError> {
+        let answer = ended.map_err(|_| CallError::CutOff)?;
+        self.shared.quarantine.end();
+        answer.map_err(CallError::from)
     }
 }
 

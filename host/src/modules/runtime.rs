@@ -5,21 +5,31 @@
 
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 /// A runtime that is never waited for, not even when it is dropped.
 #[derive(Debug)]
 struct Detached(Option<Runtime>);
 
 impl Detached {
-    fn start(name: &str) -> io::Result<Self> {
+    fn start(name: &str, alive: &Arc<AtomicUsize>) -> io::Result<Self> {
+        let (started, stopped) = (Arc::clone(alive), Arc::clone(alive));
         Builder::new_multi_thread()
             .worker_threads(1)
             .max_blocking_threads(4)
             .thread_name(name)
+            .on_thread_start(move || {
+                started.fetch_add(1, Ordering::Relaxed);
+            })
+            .on_thread_stop(move || {
+                stopped.fetch_sub(1, Ordering::Relaxed);
+            })
             .enable_all()
             .build()
             .map(|runtime| Self(Some(runtime)))
@@ -45,8 +55,27 @@ impl Drop for Detached {
 #[derive(Debug)]
 pub(super) struct ModuleRuntime {
     name: String,
-    calls: Mutex<Detached>,
+    calls: Mutex<Calls>,
+    /// How many threads for calls there are, those left behind included.
+    call_threads: Arc<AtomicUsize>,
     background: Mutex<Background>,
+}
+
+#[derive(Debug)]
+struct Calls {
+    runtime: Detached,
+    thread: CallThread,
+}
+
+/// The thread that a call was given to.
+#[derive(Debug, Clone, Default)]
+pub(super) struct CallThread(CancellationToken);
+
+impl CallThread {
+    /// Waits until the thread is left behind. What was given to it and did not begin will not.
+    pub(super) async fn left_behind(&self) {
+        self.0.cancelled().await;
+    }
 }
 
 #[derive(Debug)]
@@ -59,29 +88,47 @@ enum Background {
 impl ModuleRuntime {
     /// Starts the thread for calls. `name` is shown by `ps -L`, which cuts it at 15 bytes.
     pub(super) fn start(module: &str) -> io::Result<Self> {
-        let name = format!("m:{module}");
-        let calls = Mutex::new(Detached::start(&name)?);
+        let (name, call_threads) = (format!("m:{module}"), Arc::default());
+        let runtime = Detached::start(&name, &call_threads)?;
         Ok(Self {
             name,
-            calls,
+            calls: Mutex::new(Calls {
+                runtime,
+                thread: CallThread::default(),
+            }),
+            call_threads,
             background: Mutex::new(Background::NotStarted),
         })
     }
 
     /// Runs a call.
-    pub(super) fn call<F>(&self, call: F) -> JoinHandle<F::Output>
+    pub(super) fn call<F>(&self, call: F) -> (JoinHandle<F::Output>, CallThread)
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.calls.lock().handle().spawn(call)
+        let calls = self.calls.lock();
+        (calls.runtime.handle().spawn(call), calls.thread.clone())
     }
 
-    /// Leaves the thread of calls behind and starts another.
-    pub(super) fn replace(&self) -> io::Result<()> {
-        let fresh = Detached::start(&self.name)?;
-        *self.calls.lock() = fresh;
-        Ok(())
+    /// Leaves a thread of calls behind and starts another. `false` when that has been done already: then what blocked
+    /// the thread has not touched its successor.
+    pub(super) fn replace(&self, blocked: &CallThread) -> io::Result<bool> {
+        let mut calls = self.calls.lock();
+        if blocked.0.is_cancelled() {
+            return Ok(false);
+        }
+        *calls = Calls {
+            runtime: Detached::start(&self.name, &self.call_threads)?,
+            thread: CallThread::default(),
+        };
+        blocked.0.cancel();
+        Ok(true)
+    }
+
+    /// How many threads of calls were left behind and are blocked still.
+    pub(super) fn left_behind(&self) -> usize {
+        self.call_threads.load(Ordering::Relaxed).saturating_sub(1)
     }
 
     /// Runs a background task. `false` after [`end_background`](Self::end_background).
@@ -91,7 +138,7 @@ impl ModuleRuntime {
     {
         let mut background = self.background.lock();
         if let Background::NotStarted = *background {
-            *background = Background::Running(Detached::start(&self.name)?);
+            *background = Background::Running(Detached::start(&self.name, &Arc::default())?);
         }
         match &*background {
             Background::Running(runtime) => {
