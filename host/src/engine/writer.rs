@@ -55,8 +55,13 @@ impl Writer {
             tokio::select! {
                 _ = self.queue.recv_many(&mut batch, BATCH) => {}
                 () = tokio::time::sleep(due) => {}
-                () = self.shared.stop.cancelled() => return,
+                () = self.shared.stop.cancelled() => break,
             }
+            self.apply(&mut batch);
+        }
+        // What was taken is applied: a client that was told so may rely on it.
+        self.queue.close();
+        while self.queue.recv_many(&mut batch, BATCH).await > 0 {
             self.apply(&mut batch);
         }
     }
