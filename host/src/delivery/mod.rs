@@ -8,6 +8,6 @@ mod waiting;
 
 pub use crate::delivery::event::{PresenceContent, PresenceEvent};
 pub use crate::delivery::filter::PresenceFilter;
-pub use crate::delivery::streams::{RoutedUpdate, Streams};
+pub use crate::delivery::streams::{Reason, RoutedUpdate, Streams};
 pub use crate::delivery::token::{InvalidSyncToken, SyncToken};
 pub use crate::delivery::waiting::{Waiter, Waiting};

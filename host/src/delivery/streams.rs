@@ -15,9 +15,20 @@ use crate::presence::UserKey;
 pub struct RoutedUpdate {
     /// Whose state.
     pub user: UserKey,
-    /// The position of the change that was routed; `None` when the module sent the state of its own accord, changed
-    /// or not.
-    pub change: Option<u64>,
+    /// The position of the change that was routed. Only this state was: when the user has changed since, the newer state
+    /// is not for this audience yet.
+    pub change: u64,
+    /// Why it was routed.
+    pub reason: Reason,
+}
+
+/// Why a state was routed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// It had changed. Who has read the change already need not be told.
+    Changed,
+    /// The module sent it of its own accord, changed or not.
+    Sent,
 }
 
 /// The logs.
@@ -28,6 +39,8 @@ pub struct Streams {
     changes: Log<()>,
     audiences: HashMap<AudienceId, AudienceLog>,
     audiences_of: HashMap<UserKey, Vec<AudienceId>>,
+    /// Which change of whom was routed last, to whatever audience. It outlives the audiences' logs.
+    routed: Log<u64>,
     /// Of users in an audience that was forgotten: what was routed up to here is not in the logs any more.
     floors: HashMap<UserKey, u64>,
 }
@@ -35,7 +48,7 @@ pub struct Streams {
 #[derive(Debug)]
 struct AudienceLog {
     members: Arc<[UserKey]>,
-    log: Log<Option<u64>>,
+    log: Log<(u64, Reason)>,
 }
 
 impl Streams {
@@ -47,6 +60,7 @@ impl Streams {
             changes: Log::default(),
             audiences: HashMap::new(),
             audiences_of: HashMap::new(),
+            routed: Log::default(),
             floors: HashMap::new(),
         }
     }
@@ -77,6 +91,21 @@ impl Streams {
         self.changes.after(position).take(limit).count()
     }
 
+    /// Notes that a module is done with a user's change. To be called before the change is noted for its audiences: then
+    /// a reader who has read less than this has missed all of them, and one who has read more has missed none.
+    pub fn settled(&mut self, user: UserKey, change: u64) {
+        self.position += 1;
+        self.routed.note(user, self.position, change);
+    }
+
+    /// The users whose newest change was routed, and that after a position.
+    pub fn settled_after(&self, position: u64) -> impl Iterator<Item = UserKey> + '_ {
+        self.routed
+            .after(position)
+            .filter(|(user, change)| *change == self.last_change(*user))
+            .map(|(user, _)| user)
+    }
+
     /// Notes what a module routed to an audience, and returns the audience's local members, sorted. `resolve` finds
     /// them the first time.
     pub fn route(
@@ -98,14 +127,12 @@ impl Streams {
             }
         });
         if !log.members.is_empty() {
-            for update in updates {
-                // A user who changes while a batch waits is in two batches, with the same newest state.
-                let known = log.log.by_user.get(&update.user).map(|entry| entry.value);
-                if update.change.is_some() && known == Some(update.change) {
-                    continue;
+            for RoutedUpdate { user, change, reason } in updates {
+                let known = log.log.by_user.get(&user).map(|entry| entry.value.0);
+                if reason == Reason::Sent || known != Some(change) {
+                    self.position += 1;
+                    log.log.note(user, self.position, (change, reason));
                 }
-                self.position += 1;
-                log.log.note(update.user, self.position, update.change);
             }
         }
         Arc::clone(&log.members)
@@ -135,14 +162,31 @@ impl Streams {
         }
     }
 
-    /// What was routed to a user after a position; the same user's state may come twice, by two audiences.
+    /// What was routed to a user after a position, and is still the newest of its user; the same may come twice, by two
+    /// audiences. A newer change is on its way through the module, which may route it elsewhere.
     pub fn routed_after(&self, reader: UserKey, position: u64) -> impl Iterator<Item = RoutedUpdate> + '_ {
+        self.logs_of(reader)
+            .flat_map(move |log| log.after(position))
+            .map(|(user, (change, reason))| RoutedUpdate { user, change, reason })
+            .filter(|update| update.change == self.last_change(update.user))
+            .filter(move |update| {
+                update.reason == Reason::Sent || !self.routed_by(reader, position, update.user, update.change)
+            })
+    }
+
+    /// Whether a change was routed to a reader at a position or before it.
+    fn routed_by(&self, reader: UserKey, position: u64, user: UserKey, change: u64) -> bool {
+        self.logs_of(reader)
+            .filter_map(|log| log.by_user.get(&user))
+            .any(|entry| entry.position <= position && entry.value.0 == change)
+    }
+
+    fn logs_of(&self, reader: UserKey) -> impl Iterator<Item = &Log<(u64, Reason)>> {
         let audiences = self.audiences_of.get(&reader).map_or(&[][..], Vec::as_slice);
         audiences
             .iter()
             .filter_map(|audience| self.audiences.get(audience))
-            .flat_map(move |audience| audience.log.after(position))
-            .map(|(user, change)| RoutedUpdate { user, change })
+            .map(|audience| &audience.log)
     }
 
     /// Up to where a user's routed deliveries are not in the logs. Who has read less must ask the modules.
@@ -205,7 +249,8 @@ mod tests {
     fn routed(user: UserKey, change: u64) -> std::iter::Once<RoutedUpdate> {
         std::iter::once(RoutedUpdate {
             user,
-            change: Some(change),
+            change,
+            reason: Reason::Changed,
         })
     }
 
@@ -229,30 +274,10 @@ mod tests {
         assert_eq!(&*members, [C]);
         assert_eq!(
             streams.routed_after(C, 1).collect::<Vec<_>>(),
-            [RoutedUpdate {
-                user: A,
-                change: Some(1)
-            }]
+            routed(A, 1).collect::<Vec<_>>()
         );
         assert_eq!(streams.routed_after(C, 2).count(), 0);
         assert_eq!(streams.routed_after(B, 0).count(), 0);
-    }
-
-    #[test]
-    fn a_change_that_is_routed_twice_is_news_once() {
-        let mut streams = Streams::new(0);
-        streams.changed(A);
-        let audience = audience();
-        streams.route(&audience, routed(A, 1), || vec![C]);
-        let read = streams.position();
-        streams.route(&audience, routed(A, 1), || vec![C]);
-        assert_eq!(streams.routed_after(C, read).count(), 0);
-        let own_accord = RoutedUpdate {
-            user: A,
-            change: None,
-        };
-        streams.route(&audience, std::iter::once(own_accord), || vec![C]);
-        assert_eq!(streams.routed_after(C, read).count(), 1);
     }
 
     #[test]
@@ -272,5 +297,53 @@ mod tests {
         let mut streams = Streams::new(0);
         streams.route(&audience(), routed(A, 1), Vec::new);
         assert_eq!(streams.position(), 0);
+    }
+
+    #[test]
+    fn a_newer_change_hides_what_was_routed_until_it_is_routed_itself() {
+        let mut streams = Streams::new(0);
+        let audience = audience();
+        streams.changed(A);
+        streams.route(&audience, routed(A, 1), || vec![C]);
+        streams.changed(A);
+        assert_eq!(streams.routed_after(C, 0).count(), 0);
+        let newest = streams.last_change(A);
+        streams.route(&audience, routed(A, newest), || unreachable!("resolved before"));
+        assert_eq!(streams.routed_after(C, 0).count(), 1);
+    }
+
+    #[test]
+    fn the_same_change_is_news_once_whatever_the_audiences() {
+        let mut streams = Streams::new(0);
+        let (one, other) = (audience(), audience());
+        streams.changed(A);
+        streams.route(&one, routed(A, 1), || vec![C]);
+        let read = streams.position();
+        streams.route(&one, routed(A, 1), || unreachable!("resolved before"));
+        streams.route(&other, routed(A, 1), || vec![C]);
+        assert_eq!(streams.routed_after(C, read).count(), 0);
+        let sent = RoutedUpdate {
+            user: A,
+            change: 1,
+            reason: Reason::Sent,
+        };
+        streams.route(&other, std::iter::once(sent), || unreachable!("resolved before"));
+        assert_eq!(streams.routed_after(C, read).collect::<Vec<_>>(), [sent]);
+    }
+
+    #[test]
+    fn what_was_settled_can_be_asked_for_when_its_log_is_forgotten() {
+        let mut streams = Streams::new(0);
+        let audience = audience();
+        streams.changed(A);
+        let read = streams.position();
+        streams.settled(A, 1);
+        streams.route(&audience, routed(A, 1), || vec![C]);
+        streams.forget(audience.id());
+        assert!(read < streams.routed_floor(C));
+        assert_eq!(streams.settled_after(read).collect::<Vec<_>>(), [A]);
+        assert_eq!(streams.settled_after(streams.position()).count(), 0);
+        streams.changed(A);
+        assert_eq!(streams.settled_after(read).count(), 0);
     }
 }

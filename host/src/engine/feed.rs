@@ -1,5 +1,6 @@
 //! Carries changes to one module, and what it routes to those who wait.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -7,8 +8,8 @@ use presence_router_api::UserPresenceState;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use crate::delivery::RoutedUpdate;
-use crate::engine::Shared;
+use crate::delivery::{Reason, RoutedUpdate};
+use crate::engine::{Shared, World};
 use crate::modules::{CallError, MAX_BATCH, Routed, Running};
 use crate::presence::UserKey;
 use crate::routing::{Batch, Dirty};
@@ -67,6 +68,7 @@ impl Feed {
 /// Feeds a module until the server stops.
 pub(super) async fn run(feed: Arc<Feed>, shared: Arc<Shared>) {
     let mut in_trouble = false;
+    let mut routed = RoutedChanges::default();
     loop {
         tokio::select! {
             () = feed.due() => {}
@@ -81,7 +83,12 @@ pub(super) async fn run(feed: Arc<Feed>, shared: Arc<Shared>) {
         let Some(batch) = feed.dirty.lock().take(MAX_BATCH, Instant::now()) else {
             continue;
         };
-        match route(&feed, &shared, &batch).await {
+        let outcome = tokio::select! {
+            outcome = route(&feed, &shared, &batch, &mut routed) => outcome,
+            () = shared.stop.cancelled() => return,
+        };
+        forget_released(&feed, &shared);
+        match outcome {
             Ok(()) => {
                 feed.dirty.lock().routed(&batch);
                 if std::mem::take(&mut in_trouble) {
@@ -107,56 +114,68 @@ pub(super) async fn run(feed: Arc<Feed>, shared: Arc<Shared>) {
     }
 }
 
-async fn route(feed: &Feed, shared: &Shared, batch: &Batch) -> Result<(), CallError> {
-    let (states, changes) = read(shared, batch.users());
-    let routed = feed.module.get_users_for_states(states, None).await?;
-    deliver(shared, &routed, &changes);
-    let forgotten = feed.module.take_forgotten_audiences();
-    if !forgotten.is_empty() {
-        let mut world = shared.world.write();
-        for audience in forgotten {
-            world.streams.forget(audience);
-        }
+/// The change of each user that a module has routed last.
+type RoutedChanges = HashMap<UserKey, u64>;
+
+async fn route(
+    feed: &Feed,
+    shared: &Shared,
+    batch: &Batch,
+    routed: &mut RoutedChanges,
+) -> Result<(), CallError> {
+    let (states, changes) = read(shared, batch.users(), routed);
+    if states.is_empty() {
+        return Ok(());
     }
+    let answer = feed.module.get_users_for_states(states, None).await?;
+    deliver(shared, &answer, &changes);
+    routed.extend(changes.iter().map(|update| (update.user, update.change)));
     Ok(())
 }
 
 /// The newest states, and the positions at which they changed.
-fn read(shared: &Shared, users: &[UserKey]) -> (Vec<UserPresenceState>, Vec<RoutedUpdate>) {
+///
+/// A user may be marked for a change that went with the batch before: it was made when that batch had been taken, and
+/// before its states were read.
+fn read(
+    shared: &Shared,
+    users: &[UserKey],
+    routed: &RoutedChanges,
+) -> (Vec<UserPresenceState>, Vec<RoutedUpdate>) {
     let world = shared.world.read();
     users
         .iter()
-        .filter_map(|user| {
-            let state = shared.crossing(*user, world.presence.state(*user))?;
-            Some((
-                state,
-                RoutedUpdate {
-                    user: *user,
-                    change: Some(world.streams.last_change(*user)),
-                },
-            ))
+        .map(|user| RoutedUpdate {
+            user: *user,
+            change: world.streams.last_change(*user),
+            reason: Reason::Changed,
+        })
+        .filter(|update| routed.get(&update.user) != Some(&update.change))
+        .filter_map(|update| {
+            let state = shared.crossing(update.user, world.presence.state(update.user))?;
+            Some((state, update))
         })
         .unzip()
 }
 
 fn deliver(shared: &Shared, routed: &Routed, batch: &[RoutedUpdate]) {
-    let added: Vec<Option<RoutedUpdate>> = routed
+    let mut to_wake = Vec::with_capacity(routed.pieces.len());
+    let mut world = shared.world.write();
+    let sent: Vec<Option<RoutedUpdate>> = routed
         .states
         .iter()
-        .map(|state| {
-            let user = shared.directory.key(state.user_id())?;
-            Some(RoutedUpdate { user, change: None })
-        })
+        .map(|state| sent(shared, &world, state))
         .collect();
+    for update in batch.iter().chain(sent.iter().flatten()) {
+        world.streams.settled(update.user, update.change);
+    }
     let update = |number: &u32| {
         let number = *number as usize;
         batch
             .get(number)
             .copied()
-            .or_else(|| *added.get(number.checked_sub(batch.len())?)?)
+            .or_else(|| *sent.get(number.checked_sub(batch.len())?)?)
     };
-    let mut to_wake = Vec::with_capacity(routed.pieces.len());
-    let mut world = shared.world.write();
     for piece in &routed.pieces {
         let updates = piece.updates.iter().filter_map(update);
         let members = world.streams.route(&piece.audience, updates, || {
@@ -173,6 +192,32 @@ fn deliver(shared: &Shared, routed: &Routed, batch: &[RoutedUpdate]) {
     drop(world);
     for members in to_wake {
         shared.waiting.wake_members(&members);
+    }
+}
+
+/// A state that the module sent of its own accord, when it is still the user's. An older one is not told, and the newer
+/// one that has taken its place is not what the module has sent.
+fn sent(shared: &Shared, world: &World, state: &UserPresenceState) -> Option<RoutedUpdate> {
+    let user = shared.directory.key(state.user_id())?;
+    let newest = world.presence.state(user);
+    let is_newest = state.state == newest.state
+        && state.status_msg() == newest.status_msg.as_deref()
+        && state.currently_active == newest.currently_active;
+    is_newest.then(|| RoutedUpdate {
+        user,
+        change: world.streams.last_change(user),
+        reason: Reason::Sent,
+    })
+}
+
+/// Only here, where no answer is being delivered: an audience is forgotten after the last that was routed to it.
+fn forget_released(feed: &Feed, shared: &Shared) {
+    let forgotten = feed.module.take_forgotten_audiences();
+    if !forgotten.is_empty() {
+        let mut world = shared.world.write();
+        for audience in forgotten {
+            world.streams.forget(audience);
+        }
     }
 }
 

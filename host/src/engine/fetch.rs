@@ -3,6 +3,9 @@
 //! This is the flow of Synapse's module documentation: `get_interested_users` says whose presence is fetched; for
 //! everybody's, the states are fed through `get_users_for_states` and the user's part is taken.
 
+use std::future::poll_fn;
+use std::task::Poll;
+
 use presence_router_api::{InterestedUsers, PresenceState};
 
 use crate::engine::feed::{Feed, with_source};
@@ -12,33 +15,41 @@ use crate::presence::UserKey;
 
 /// Which users' states are wanted.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Wanted {
+pub(super) enum Wanted<'a> {
     /// Of everybody who is not offline.
     NotOffline,
-    /// Of who has changed after a position.
-    ChangedAfter(u64),
-    /// Of one user.
-    Only(UserKey),
+    /// Of these; sorted.
+    Of(&'a [UserKey]),
 }
 
 /// What the modules say.
 #[derive(Debug, Default)]
 pub(super) struct Fetched {
-    /// Users whom the reader may see by the modules, and who are wanted. Not those who are seen anyway.
+    /// Users whom the reader may see by the modules, and who are wanted; sorted. Not those who are seen anyway.
     pub(super) users: Vec<UserKey>,
     /// Whether each module has answered.
     pub(super) complete: bool,
 }
 
 impl Shared {
-    /// Asks all modules at once. An error in one is logged, and the others' answers count.
-    pub(super) async fn fetch(&self, reader: &Session, wanted: Wanted) -> Fetched {
+    /// Asks all modules at once. An error in one is logged, and the others' answers count. Nobody answers any more when
+    /// the server stops.
+    pub(super) async fn fetch(&self, reader: &Session, wanted: Wanted<'_>) -> Fetched {
+        let asking = self
+            .feeds
+            .iter()
+            .map(|feed| self.fetch_from(feed, reader, wanted))
+            .collect();
+        let answers = tokio::select! {
+            answers = all(asking) => answers,
+            () = self.stop.cancelled() => return Fetched::default(),
+        };
         let mut fetched = Fetched {
             users: Vec::new(),
             complete: true,
         };
-        for feed in &self.feeds {
-            match self.fetch_from(feed, reader, wanted).await {
+        for (feed, answer) in self.feeds.iter().zip(answers) {
+            match answer {
                 Ok(users) => fetched.users.extend(users),
                 Err(error) => {
                     fetched.complete = false;
@@ -53,14 +64,14 @@ impl Shared {
 
     /// Whether a module shows `user` to the reader.
     pub(super) async fn routes_to(&self, reader: &Session, user: UserKey) -> bool {
-        !self.feeds.is_empty() && self.fetch(reader, Wanted::Only(user)).await.users.contains(&user)
+        !self.feeds.is_empty() && !self.fetch(reader, Wanted::Of(&[user])).await.users.is_empty()
     }
 
     async fn fetch_from(
         &self,
         feed: &Feed,
         reader: &Session,
-        wanted: Wanted,
+        wanted: Wanted<'_>,
     ) -> Result<Vec<UserKey>, CallError> {
         match feed.module().get_interested_users(&reader.user_id).await? {
             InterestedUsers::Users(users) => {
@@ -69,8 +80,7 @@ impl Shared {
                 Ok(users
                     .filter(|user| match wanted {
                         Wanted::NotOffline => world.presence.state(*user).state != PresenceState::Offline,
-                        Wanted::ChangedAfter(position) => world.streams.last_change(*user) > position,
-                        Wanted::Only(only) => *user == only,
+                        Wanted::Of(wanted) => wanted.binary_search(user).is_ok(),
                     })
                     .filter(|user| !self.shared_rooms().shows(reader.user, *user))
                     .collect())
@@ -84,7 +94,7 @@ impl Shared {
         &self,
         feed: &Feed,
         reader: &Session,
-        wanted: Wanted,
+        wanted: Wanted<'_>,
     ) -> Result<Vec<UserKey>, CallError> {
         let candidates = self.candidates(reader, wanted);
         let mut users = Vec::new();
@@ -106,20 +116,43 @@ impl Shared {
         Ok(users)
     }
 
-    fn candidates(&self, reader: &Session, wanted: Wanted) -> Vec<UserKey> {
-        let world = self.world.read();
+    fn candidates(&self, reader: &Session, wanted: Wanted<'_>) -> Vec<UserKey> {
         let rooms = self.shared_rooms();
         let unseen = |user: &UserKey| !rooms.shows(reader.user, *user);
         match wanted {
-            Wanted::NotOffline => (0..self.directory.user_count())
-                .map(UserKey)
-                .filter(|user| world.presence.state(*user).state != PresenceState::Offline)
-                .filter(unseen)
-                .collect(),
-            Wanted::ChangedAfter(position) => world.streams.changed_after(position).filter(unseen).collect(),
-            Wanted::Only(user) => vec![user],
+            Wanted::NotOffline => {
+                let world = self.world.read();
+                (0..self.directory.user_count())
+                    .map(UserKey)
+                    .filter(|user| world.presence.state(*user).state != PresenceState::Offline)
+                    .filter(unseen)
+                    .collect()
+            }
+            Wanted::Of(users) => users.iter().copied().filter(unseen).collect(),
         }
     }
+}
+
+/// The outputs of all futures, which run at once.
+async fn all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
+    let mut running: Vec<_> = futures
+        .into_iter()
+        .map(|future| (Box::pin(future), None))
+        .collect();
+    poll_fn(|cx| {
+        let mut pending = false;
+        for (future, output) in &mut running {
+            if output.is_none() {
+                match future.as_mut().poll(cx) {
+                    Poll::Ready(value) => *output = Some(value),
+                    Poll::Pending => pending = true,
+                }
+            }
+        }
+        if pending { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await;
+    running.into_iter().filter_map(|(_, output)| output).collect()
 }
 
 fn log_failure(feed: &Feed, reader: &Session, error: &CallError) {

@@ -6,6 +6,7 @@
 
 mod feed;
 mod fetch;
+mod read;
 mod sync;
 mod writer;
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 use presence_router_api::{PresenceState, SharedRoomPresence, UserId, UserPresenceState};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -33,8 +35,12 @@ use crate::engine::writer::{Command, QUEUE, Writer};
 
 /// How long a PUT waits for a place in a full queue.
 const QUEUE_WAIT: Duration = Duration::from_secs(1);
-/// How long a client that found the queue full is told to stay away.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// What a client is told that found the queue full.
+const OVERLOADED: Overloaded = Overloaded {
+    retry_after: Duration::from_secs(1),
+};
+/// How often a module is asked about a user whose presence changes while it is asked.
+const LOOKS: usize = 3;
 
 /// A running presence server. Clones are the same server.
 #[derive(Clone)]
@@ -52,6 +58,7 @@ struct Shared {
     commands: mpsc::Sender<Command>,
     stop: CancellationToken,
     tasks: TaskTracker,
+    runtime: Handle,
 }
 
 /// What changes.
@@ -93,6 +100,18 @@ pub struct Overloaded {
 impl Engine {
     /// Starts the writer and the feeds on the present runtime.
     pub fn start(setup: Setup) -> Self {
+        let (engine, queue) = Self::assemble(setup);
+        let shared = &engine.0;
+        for feed in &shared.feeds {
+            shared
+                .tasks
+                .spawn(feed::run(Arc::clone(feed), Arc::clone(shared)));
+        }
+        shared.tasks.spawn(Writer::new(Arc::clone(shared), queue).run());
+        engine
+    }
+
+    fn assemble(setup: Setup) -> (Self, mpsc::Receiver<Command>) {
         let Setup {
             clock,
             directory,
@@ -134,14 +153,9 @@ impl Engine {
             commands,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            runtime: Handle::current(),
         });
-        for feed in &shared.feeds {
-            shared
-                .tasks
-                .spawn(feed::run(Arc::clone(feed), Arc::clone(&shared)));
-        }
-        shared.tasks.spawn(Writer::new(Arc::clone(&shared), queue).run());
-        Self(shared)
+        (Self(shared), queue)
     }
 
     /// Who stands behind an access token.
@@ -185,19 +199,29 @@ impl Engine {
             })
             .await?;
         // Without an answer the writer has ended, with the whole server.
-        let _ = applied.await;
-        Ok(())
+        applied.await.map_err(|_| OVERLOADED)
     }
 
     /// The presence of `target`, if `session`'s user may see it: their own, that of people who share a room, and what a
     /// module says that they may see.
     pub async fn presence_of(&self, session: &Session, target: &UserId) -> Option<PresenceContent> {
-        let user = self.0.directory.key(target.as_str())?;
-        if !self.0.shared_rooms().shows(session.user, user) && !self.0.routes_to(session, user).await {
-            return None;
+        let shared = &self.0;
+        let user = shared.directory.key(target.as_str())?;
+        if shared.shared_rooms().shows(session.user, user) {
+            return Some(shared.content(&shared.world.read(), user));
         }
-        let now = self.0.clock.now_ms();
-        Some(PresenceContent::at(self.0.world.read().presence.state(user), now))
+        for _ in 0..LOOKS {
+            let asked_at = shared.world.read().streams.last_change(user);
+            if !shared.routes_to(session, user).await {
+                return None;
+            }
+            // The module may route the newer state elsewhere.
+            let world = shared.world.read();
+            if world.streams.last_change(user) == asked_at {
+                return Some(shared.content(&world, user));
+            }
+        }
+        None
     }
 
     /// Ends long-polls, then the writer and the feeds, then the modules: `shutdown` is called on each, and given `deadline`.
@@ -228,10 +252,13 @@ impl Shared {
         if let Ok(Ok(())) = sent {
             Ok(())
         } else {
-            Err(Overloaded {
-                retry_after: RETRY_AFTER,
-            })
+            Err(OVERLOADED)
         }
+    }
+
+    /// A user's presence as clients see it.
+    fn content(&self, world: &World, user: UserKey) -> PresenceContent {
+        PresenceContent::at(world.presence.state(user), self.clock.now_ms())
     }
 
     /// A user's state as it crosses to modules.

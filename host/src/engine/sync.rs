@@ -8,17 +8,21 @@ use std::time::Duration;
 
 use presence_router_api::PresenceState;
 use tokio::sync::{mpsc::error::TrySendError, oneshot};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use crate::config::Tracking;
-use crate::delivery::{PresenceContent, PresenceEvent, PresenceFilter, SyncToken};
+use crate::delivery::{PresenceEvent, PresenceFilter, SyncToken};
 use crate::engine::fetch::{Fetched, Wanted};
+use crate::engine::read::{Read, unchanged_since};
 use crate::engine::writer::Command;
-use crate::engine::{Engine, Session, Shared, World};
+use crate::engine::{Engine, Session, Shared};
 use crate::presence::{DeviceId, UserKey};
 
 /// How long a sync that has something to tell waits for a module that owes it more.
 const OWED_WAIT: Duration = Duration::from_millis(20);
+
+/// The longest that a sync waits.
+const MAX_TIMEOUT: Duration = Duration::from_hours(1);
 
 /// What a sync does to its user's presence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -74,7 +78,7 @@ impl Engine {
     /// See [`SyncError`].
     pub async fn sync(&self, session: &Session, request: SyncRequest) -> Result<SyncAnswer, SyncError> {
         let shared = &self.0;
-        let deadline = Instant::now() + request.timeout;
+        let deadline = Instant::now() + request.timeout.min(MAX_TIMEOUT);
         let _running = shared.announce(session, request.set_presence).await?;
         match request.since {
             Some(since) if !request.full_state => {
@@ -82,7 +86,7 @@ impl Engine {
                     .incremental(session, since, deadline, &request.filter)
                     .await
             }
-            _ => Ok(shared.initial(session, &request.filter).await),
+            since => Ok(shared.initial(session, since, &request.filter).await),
         }
     }
 }
@@ -116,11 +120,18 @@ impl Shared {
             user,
             device,
         };
-        let _ = applied.await;
+        applied.await.map_err(|_| super::OVERLOADED)?;
         Ok(Some(running))
     }
 
-    async fn initial(&self, session: &Session, filter: &PresenceFilter) -> SyncAnswer {
+    /// All that a user may see, but for those who are offline; of these, those of whom a client with a token must hear that
+    /// they are.
+    async fn initial(
+        &self,
+        session: &Session,
+        since: Option<SyncToken>,
+        filter: &PresenceFilter,
+    ) -> SyncAnswer {
         let asked_at = self.world.read().streams.position();
         let fetched = if self.tracking == Tracking::Disabled {
             Fetched {
@@ -138,6 +149,20 @@ impl Shared {
         let online = |user: &UserKey| world.presence.state(*user).state != PresenceState::Offline;
         let mut events = self.events(&world, filter, contacts.into_iter().filter(online));
         events.extend(self.events(&world, filter, unchanged_since(&world, &fetched.users, asked_at)));
+        if let Some(since) = since.filter(|_| self.tracking != Tracking::Disabled) {
+            let mut changed = self.changed_contacts(&world, session.user, since);
+            if fetched.complete {
+                let routed = self.routed(&world, session.user, since);
+                changed.extend(
+                    routed
+                        .into_iter()
+                        .filter(|user| world.streams.last_change(*user) <= asked_at),
+                );
+            } else {
+                changed.extend(self.routed(&world, session.user, since));
+            }
+            events.extend(self.events(&world, filter, changed.into_iter().filter(|user| !online(user))));
+        }
         let routed = if fetched.complete { asked_at } else { 0 };
         let next_batch = SyncToken {
             stream: world.streams.position(),
@@ -156,6 +181,8 @@ impl Shared {
     ) -> Result<SyncAnswer, SyncError> {
         let mut token = since;
         let waiter = self.waiting.register(session.user);
+        // Goes on while news come, or it would never end for a user with many.
+        let mut catching_up = None;
         loop {
             // Listen first, read second: what changes in between wakes.
             let mut news = std::pin::pin!(waiter.news().notified());
@@ -167,19 +194,45 @@ impl Shared {
             } = self.read(session.user, token, filter)?;
             token.stream = position;
             if owed {
-                tokio::select! {
-                    fetched = self.catch_up(session, token.routed, !events.is_empty()) => {
-                        if let Some(fetched) = fetched {
-                            let world = self.world.read();
-                            events.extend(self.events(&world, filter, unchanged_since(&world, &fetched, position)));
-                            token.routed = position;
-                            token.fetched = position;
-                        }
-                    }
-                    () = news.as_mut(), if events.is_empty() => continue,
-                }
+                let routed = token.routed;
+                catching_up.get_or_insert_with(|| Box::pin(self.catch_up(session, routed)));
             } else {
                 token.routed = position;
+                catching_up = None;
+            }
+            let patience = if events.is_empty() {
+                deadline
+            } else {
+                Instant::now() + OWED_WAIT
+            };
+            let mut retry = None;
+            if let Some(asking) = &mut catching_up {
+                let caught_up = tokio::select! {
+                    biased;
+                    caught_up = asking => caught_up,
+                    () = self.stop.cancelled() => return Ok(SyncAnswer { next_batch: token, events }),
+                    () = news.as_mut(), if events.is_empty() => continue,
+                    // With nothing to tell it waits for the module, for a deadline that has passed may be all that a
+                    // client ever gives.
+                    () = sleep_until(patience), if !events.is_empty() => {
+                        return Ok(SyncAnswer { next_batch: token, events });
+                    }
+                };
+                catching_up = None;
+                if let Some(CaughtUp { users, position }) = caught_up {
+                    let world = self.world.read();
+                    events.extend(self.events(&world, filter, unchanged_since(&world, &users, position)));
+                    if token.routed == 0 {
+                        token.fetched = position;
+                    }
+                    token.routed = position;
+                } else {
+                    retry = self
+                        .feeds
+                        .iter()
+                        .filter_map(|feed| feed.module().quarantined_for())
+                        .max();
+                }
             }
             if !events.is_empty() || Instant::now() >= deadline {
                 return Ok(SyncAnswer {
@@ -187,119 +240,51 @@ impl Shared {
                     events,
                 });
             }
+            let until = retry.map_or(deadline, |rest| deadline.min(Instant::now() + rest));
             tokio::select! {
                 () = news => {}
-                () = tokio::time::sleep_until(deadline) => {}
+                () = sleep_until(until) => {}
                 () = self.stop.cancelled() => return Ok(SyncAnswer { next_batch: token, events }),
             }
         }
     }
 
     /// Asks the modules for what the logs do not hold. `None` when one did not answer; the next sync asks again.
-    async fn catch_up(&self, session: &Session, routed: u64, in_a_hurry: bool) -> Option<Vec<UserKey>> {
-        let wanted = if routed == 0 {
-            Wanted::NotOffline
-        } else {
-            Wanted::ChangedAfter(routed)
-        };
-        let fetching = self.fetch(session, wanted);
-        let fetched = if in_a_hurry {
-            timeout(OWED_WAIT, fetching).await.ok()?
-        } else {
-            fetching.await
-        };
-        fetched.complete.then_some(fetched.users)
-    }
-
-    /// What the logs hold for a reader after a token.
-    fn read(&self, reader: UserKey, token: SyncToken, filter: &PresenceFilter) -> Result<Read, SyncError> {
-        let world = self.world.read();
-        let streams = &world.streams;
-        let position = streams.position();
-        if token.stream > position || token.routed > position || token.fetched > position {
-            return Err(SyncError::UnknownToken);
-        }
-        if self.tracking == Tracking::Disabled {
-            return Ok(Read {
-                events: Vec::new(),
-                owed: false,
-                position,
-            });
-        }
-        let rooms = self.shared_rooms();
-        let mut seen: Vec<UserKey>;
-        // The shorter way: over what changed, or over whom one sees.
-        let contacts = rooms.contacts_at_most(reader);
-        if streams.changed_after_at_most(token.stream, contacts) < contacts {
-            seen = streams
-                .changed_after(token.stream)
-                .filter(|user| rooms.shows(reader, *user))
+    async fn catch_up(&self, session: &Session, routed: u64) -> Option<CaughtUp> {
+        let (position, missed) = {
+            let world = self.world.read();
+            let rooms = self.shared_rooms();
+            let mut missed: Vec<_> = world
+                .streams
+                .settled_after(routed)
+                .filter(|user| !rooms.shows(session.user, *user))
                 .collect();
-        } else {
-            seen = rooms.contacts(reader);
-            seen.retain(|user| streams.last_change(*user) > token.stream);
-        }
-        let owed = !self.feeds.is_empty() && token.routed < streams.routed_floor(reader);
-        if !owed {
-            let routed = streams
-                .routed_after(reader, token.routed)
-                .filter(|update| match update.change {
-                    // A later change is on its way through the module, which may route it elsewhere.
-                    Some(change) => change == streams.last_change(update.user) && change > token.fetched,
-                    None => true,
+            missed.sort_unstable();
+            (world.streams.position(), missed)
+        };
+        let fetched = match (routed, missed.as_slice()) {
+            // It has never asked.
+            (0, _) => self.fetch(session, Wanted::NotOffline).await,
+            (_, []) => {
+                return Some(CaughtUp {
+                    users: missed,
+                    position,
                 });
-            let mut routed: Vec<_> = routed.map(|update| update.user).collect();
-            routed.sort_unstable();
-            routed.dedup();
-            seen.extend(routed.into_iter().filter(|user| !rooms.shows(reader, *user)));
-        }
-        Ok(Read {
-            events: self.events(&world, filter, seen.into_iter()),
-            owed,
+            }
+            // What is on its way through the modules comes by the logs.
+            (_, missed) => self.fetch(session, Wanted::Of(missed)).await,
+        };
+        fetched.complete.then_some(CaughtUp {
+            users: fetched.users,
             position,
         })
     }
-
-    fn events(
-        &self,
-        world: &World,
-        filter: &PresenceFilter,
-        users: impl Iterator<Item = UserKey>,
-    ) -> Vec<PresenceEvent> {
-        let now = self.clock.now_ms();
-        users
-            .filter_map(|user| {
-                let sender = self
-                    .directory
-                    .id(user)
-                    .filter(|id| filter.admits(id.as_str()))?
-                    .clone();
-                Some(PresenceEvent {
-                    sender,
-                    content: PresenceContent::at(world.presence.state(user), now),
-                })
-            })
-            .collect()
-    }
 }
 
-/// Of users whom a module showed by the states that they had at a position, those who still have them. The others' new
-/// states are on their way through the module, which may route them elsewhere.
-fn unchanged_since<'a>(
-    world: &'a World,
-    users: &'a [UserKey],
-    position: u64,
-) -> impl Iterator<Item = UserKey> + 'a {
-    users
-        .iter()
-        .copied()
-        .filter(move |user| world.streams.last_change(*user) <= position)
-}
-
-/// What the logs hold.
-struct Read {
-    events: Vec<PresenceEvent>,
-    owed: bool,
+/// What the modules said when they were asked for what the logs do not hold.
+struct CaughtUp {
+    users: Vec<UserKey>,
+    /// What was routed later is in the logs.
     position: u64,
 }
 
@@ -319,9 +304,11 @@ impl Drop for RunningSync {
         // Full: wait for a place. There is at most one of these a running sync.
         if let Err(TrySendError::Full(ended)) = self.shared.commands.try_send(ended) {
             let commands = self.shared.commands.clone();
-            self.shared.tasks.spawn(async move {
+            // A future may be dropped anywhere, so the runtime is named.
+            let waiting = async move {
                 let _ = commands.send(ended).await;
-            });
+            };
+            self.shared.tasks.spawn_on(waiting, &self.shared.runtime);
         }
     }
 }
