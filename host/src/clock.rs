@@ -49,3 +49,37 @@ impl Clock for TokioClock {
             .saturating_add(u64::try_from(passed.as_millis()).unwrap_or(u64::MAX))
     }
 }
+
+/// Keeps tokio's paused clock where it is, for tests that wait for real threads: without it, tokio moves a paused clock on
+/// to the next timer as soon as no task of its own has something to do.
+#[cfg(test)]
+pub(crate) struct StandStill {
+    _until_dropped: std::sync::mpsc::Sender<()>,
+}
+
+#[cfg(test)]
+impl StandStill {
+    /// The clock stands still until this is dropped, but for `tokio::time::advance`.
+    pub(crate) fn begin() -> Self {
+        let (until_dropped, dropped) = std::sync::mpsc::channel();
+        // A clock is not moved on while a blocking task runs.
+        tokio::task::spawn_blocking(move || dropped.recv());
+        Self {
+            _until_dropped: until_dropped,
+        }
+    }
+
+    /// Waits until it is so, while no time passes.
+    pub(crate) async fn until(&self, mut so: impl FnMut() -> bool) {
+        while !so() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Lets time pass, a millisecond after the other, until it is so.
+    pub(crate) async fn pass_until(&self, mut so: impl FnMut() -> bool) {
+        while !so() {
+            tokio::time::advance(Duration::from_millis(1)).await;
+        }
+    }
+}

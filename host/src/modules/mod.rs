@@ -18,6 +18,8 @@ mod loader;
 mod locate;
 mod manifest;
 mod open;
+#[cfg(test)]
+pub(crate) mod puppet;
 mod quarantine;
 mod refusal;
 mod report;

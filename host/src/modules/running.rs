@@ -3,6 +3,9 @@
 //! Every call runs on the instance's own runtime and has a deadline. After one that overran, the module is left
 //! alone for a while, so that a module that hangs costs the host a thread now and then, not one a call.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
