@@ -22,6 +22,13 @@ pub struct RoutedUpdate {
     pub reason: Reason,
 }
 
+impl RoutedUpdate {
+    /// Whether it is news to who has asked the modules at a position.
+    pub fn is_news_after(&self, fetched: u64) -> bool {
+        self.reason == Reason::Sent || self.change > fetched
+    }
+}
+
 /// Why a state was routed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
@@ -40,7 +47,7 @@ pub struct Streams {
     audiences: HashMap<AudienceId, AudienceLog>,
     audiences_of: HashMap<UserKey, Vec<AudienceId>>,
     /// Which change of whom was routed last, to whatever audience. It outlives the audiences' logs.
-    routed: Log<u64>,
+    routed: Log<(u64, Reason)>,
     /// Of users in an audience that was forgotten: what was routed up to here is not in the logs any more.
     floors: HashMap<UserKey, u64>,
 }
@@ -93,17 +100,28 @@ impl Streams {
 
     /// Notes that a module is done with a user's change. To be called before the change is noted for its audiences: then
     /// a reader who has read less than this has missed all of them, and one who has read more has missed none.
-    pub fn settled(&mut self, user: UserKey, change: u64) {
+    pub fn settled(&mut self, update: RoutedUpdate) {
         self.position += 1;
-        self.routed.note(user, self.position, change);
+        let RoutedUpdate { user, change, reason } = update;
+        self.routed.note(user, self.position, (change, reason));
     }
 
-    /// The users whose newest change was routed, and that after a position.
-    pub fn settled_after(&self, position: u64) -> impl Iterator<Item = UserKey> + '_ {
+    /// What was routed after a position, to whomever, and is still the newest of its user.
+    pub fn settled_after(&self, position: u64) -> impl Iterator<Item = RoutedUpdate> + '_ {
         self.routed
             .after(position)
-            .filter(|(user, change)| *change == self.last_change(*user))
-            .map(|(user, _)| user)
+            .map(|(user, (change, reason))| RoutedUpdate { user, change, reason })
+            .filter(|update| update.change == self.last_change(update.user))
+    }
+
+    /// The users whose newest change was not routed up to a position: later, or not yet.
+    pub fn unsettled_at(&self, position: u64) -> impl Iterator<Item = UserKey> + '_ {
+        self.changes.by_user.iter().filter_map(move |(user, entry)| {
+            let settled = self.routed.by_user.get(user);
+            let in_time =
+                settled.is_some_and(|routed| routed.value.0 == entry.position && routed.position <= position);
+            (!in_time).then_some(*user)
+        })
     }
 
     /// Notes what a module routed to an audience, and returns the audience's local members, sorted. `resolve` finds
@@ -246,12 +264,16 @@ mod tests {
         Audience::new(vec![UserId::parse("@c:x").expect("valid")])
     }
 
-    fn routed(user: UserKey, change: u64) -> std::iter::Once<RoutedUpdate> {
-        std::iter::once(RoutedUpdate {
+    fn update(user: UserKey, change: u64) -> RoutedUpdate {
+        RoutedUpdate {
             user,
             change,
             reason: Reason::Changed,
-        })
+        }
+    }
+
+    fn routed(user: UserKey, change: u64) -> std::iter::Once<RoutedUpdate> {
+        std::iter::once(update(user, change))
     }
 
     #[test]
@@ -272,10 +294,7 @@ mod tests {
         streams.changed(A);
         let members = streams.route(&audience(), routed(A, 1), || vec![C, C]);
         assert_eq!(&*members, [C]);
-        assert_eq!(
-            streams.routed_after(C, 1).collect::<Vec<_>>(),
-            routed(A, 1).collect::<Vec<_>>()
-        );
+        assert_eq!(streams.routed_after(C, 1).collect::<Vec<_>>(), [update(A, 1)]);
         assert_eq!(streams.routed_after(C, 2).count(), 0);
         assert_eq!(streams.routed_after(B, 0).count(), 0);
     }
@@ -323,9 +342,8 @@ mod tests {
         streams.route(&other, routed(A, 1), || vec![C]);
         assert_eq!(streams.routed_after(C, read).count(), 0);
         let sent = RoutedUpdate {
-            user: A,
-            change: 1,
             reason: Reason::Sent,
+            ..update(A, 1)
         };
         streams.route(&other, std::iter::once(sent), || unreachable!("resolved before"));
         assert_eq!(streams.routed_after(C, read).collect::<Vec<_>>(), [sent]);
@@ -337,11 +355,11 @@ mod tests {
         let audience = audience();
         streams.changed(A);
         let read = streams.position();
-        streams.settled(A, 1);
+        streams.settled(update(A, 1));
         streams.route(&audience, routed(A, 1), || vec![C]);
         streams.forget(audience.id());
         assert!(read < streams.routed_floor(C));
-        assert_eq!(streams.settled_after(read).collect::<Vec<_>>(), [A]);
+        assert_eq!(streams.settled_after(read).collect::<Vec<_>>(), [update(A, 1)]);
         assert_eq!(streams.settled_after(streams.position()).count(), 0);
         streams.changed(A);
         assert_eq!(streams.settled_after(read).count(), 0);

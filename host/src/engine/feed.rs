@@ -17,7 +17,7 @@ use crate::routing::{Batch, Dirty};
 /// A module and the users that it has yet to route.
 pub(super) struct Feed {
     module: Running,
-    dirty: Mutex<Dirty>,
+    pub(super) dirty: Mutex<Dirty>,
     marked: Notify,
 }
 
@@ -167,7 +167,7 @@ fn deliver(shared: &Shared, routed: &Routed, batch: &[RoutedUpdate]) {
         .map(|state| sent(shared, &world, state))
         .collect();
     for update in batch.iter().chain(sent.iter().flatten()) {
-        world.streams.settled(update.user, update.change);
+        world.streams.settled(*update);
     }
     let update = |number: &u32| {
         let number = *number as usize;

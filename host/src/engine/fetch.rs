@@ -16,8 +16,8 @@ use crate::presence::UserKey;
 /// Which users' states are wanted.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Wanted<'a> {
-    /// Of everybody who is not offline.
-    NotOffline,
+    /// Of everybody who is not offline, and of these; sorted.
+    NotOfflineAnd(&'a [UserKey]),
     /// Of these; sorted.
     Of(&'a [UserKey]),
 }
@@ -79,7 +79,10 @@ impl Shared {
                 let world = self.world.read();
                 Ok(users
                     .filter(|user| match wanted {
-                        Wanted::NotOffline => world.presence.state(*user).state != PresenceState::Offline,
+                        Wanted::NotOfflineAnd(others) => {
+                            world.presence.state(*user).state != PresenceState::Offline
+                                || others.binary_search(user).is_ok()
+                        }
                         Wanted::Of(wanted) => wanted.binary_search(user).is_ok(),
                     })
                     .filter(|user| !self.shared_rooms().shows(reader.user, *user))
@@ -120,11 +123,14 @@ impl Shared {
         let rooms = self.shared_rooms();
         let unseen = |user: &UserKey| !rooms.shows(reader.user, *user);
         match wanted {
-            Wanted::NotOffline => {
+            Wanted::NotOfflineAnd(others) => {
                 let world = self.world.read();
                 (0..self.directory.user_count())
                     .map(UserKey)
-                    .filter(|user| world.presence.state(*user).state != PresenceState::Offline)
+                    .filter(|user| {
+                        world.presence.state(*user).state != PresenceState::Offline
+                            || others.binary_search(user).is_ok()
+                    })
                     .filter(unseen)
                     .collect()
             }

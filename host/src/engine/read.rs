@@ -1,7 +1,7 @@
 //! What the logs hold for a reader: changes of people who share a room, and what the modules routed. Asks no module.
 
 use crate::config::Tracking;
-use crate::delivery::{PresenceEvent, PresenceFilter, Reason, SyncToken};
+use crate::delivery::{PresenceEvent, PresenceFilter, SyncToken};
 use crate::engine::sync::SyncError;
 use crate::engine::{Shared, World};
 use crate::presence::UserKey;
@@ -50,7 +50,7 @@ impl Shared {
     }
 
     /// Of whom a reader sees by rooms, those who have changed after a token.
-    pub(super) fn changed_contacts(&self, world: &World, reader: UserKey, token: SyncToken) -> Vec<UserKey> {
+    fn changed_contacts(&self, world: &World, reader: UserKey, token: SyncToken) -> Vec<UserKey> {
         let (rooms, streams) = (self.shared_rooms(), &world.streams);
         // The shorter way: over what changed, or over whom one sees.
         let contacts = rooms.contacts_at_most(reader);
@@ -67,12 +67,12 @@ impl Shared {
     }
 
     /// Of whom a reader does not see by rooms, those who were routed to them after a token.
-    pub(super) fn routed(&self, world: &World, reader: UserKey, token: SyncToken) -> Vec<UserKey> {
+    fn routed(&self, world: &World, reader: UserKey, token: SyncToken) -> Vec<UserKey> {
         let rooms = self.shared_rooms();
         let mut routed: Vec<_> = world
             .streams
             .routed_after(reader, token.routed)
-            .filter(|update| update.reason == Reason::Sent || update.change > token.fetched)
+            .filter(|update| update.is_news_after(token.fetched))
             .map(|update| update.user)
             .filter(|user| !rooms.shows(reader, *user))
             .collect();

@@ -124,50 +124,54 @@ impl Shared {
         Ok(Some(running))
     }
 
-    /// All that a user may see, but for those who are offline; of these, those of whom a client with a token must hear that
-    /// they are.
+    /// All that a user may see, but for those who are offline. A client that has a token is told of these too, when it has
+    /// not read that they are.
     async fn initial(
         &self,
         session: &Session,
         since: Option<SyncToken>,
         filter: &PresenceFilter,
     ) -> SyncAnswer {
-        let asked_at = self.world.read().streams.position();
+        let (asked_at, unread) = {
+            let streams = &self.world.read().streams;
+            // A token that has read nothing that was routed knows of nobody who could have gone.
+            let read = since.filter(|since| since.routed > 0);
+            let mut unread: Vec<_> = read
+                .iter()
+                .flat_map(|since| streams.unsettled_at(since.routed))
+                .collect();
+            unread.sort_unstable();
+            (streams.position(), unread)
+        };
         let fetched = if self.tracking == Tracking::Disabled {
             Fetched {
                 users: Vec::new(),
                 complete: true,
             }
         } else {
-            self.fetch(session, Wanted::NotOffline).await
+            self.fetch(session, Wanted::NotOfflineAnd(&unread)).await
         };
         let contacts = match self.tracking {
             Tracking::Disabled => Vec::new(),
             Tracking::Enabled | Tracking::Untracked => self.shared_rooms().contacts(session.user),
         };
         let world = self.world.read();
-        let online = |user: &UserKey| world.presence.state(*user).state != PresenceState::Offline;
-        let mut events = self.events(&world, filter, contacts.into_iter().filter(online));
+        let told = |user: &UserKey| {
+            world.presence.state(*user).state != PresenceState::Offline
+                || since.is_some_and(|since| world.streams.last_change(*user) > since.stream)
+        };
+        let mut events = self.events(&world, filter, contacts.into_iter().filter(told));
         events.extend(self.events(&world, filter, unchanged_since(&world, &fetched.users, asked_at)));
-        if let Some(since) = since.filter(|_| self.tracking != Tracking::Disabled) {
-            let mut changed = self.changed_contacts(&world, session.user, since);
-            if fetched.complete {
-                let routed = self.routed(&world, session.user, since);
-                changed.extend(
-                    routed
-                        .into_iter()
-                        .filter(|user| world.streams.last_change(*user) <= asked_at),
-                );
-            } else {
-                changed.extend(self.routed(&world, session.user, since));
-            }
-            events.extend(self.events(&world, filter, changed.into_iter().filter(|user| !online(user))));
-        }
-        let routed = if fetched.complete { asked_at } else { 0 };
+        let (routed, fetched) = match (fetched.complete, since) {
+            (true, _) => (asked_at, asked_at),
+            (false, None) => (0, 0),
+            // It goes on where it was.
+            (false, Some(since)) => (since.routed, since.fetched),
+        };
         let next_batch = SyncToken {
             stream: world.streams.position(),
             routed,
-            fetched: routed,
+            fetched,
         };
         SyncAnswer { next_batch, events }
     }
@@ -194,8 +198,7 @@ impl Shared {
             } = self.read(session.user, token, filter)?;
             token.stream = position;
             if owed {
-                let routed = token.routed;
-                catching_up.get_or_insert_with(|| Box::pin(self.catch_up(session, routed)));
+                catching_up.get_or_insert_with(|| Box::pin(self.catch_up(session, token)));
             } else {
                 token.routed = position;
                 catching_up = None;
@@ -250,21 +253,23 @@ impl Shared {
     }
 
     /// Asks the modules for what the logs do not hold. `None` when one did not answer; the next sync asks again.
-    async fn catch_up(&self, session: &Session, routed: u64) -> Option<CaughtUp> {
+    async fn catch_up(&self, session: &Session, token: SyncToken) -> Option<CaughtUp> {
         let (position, missed) = {
             let world = self.world.read();
             let rooms = self.shared_rooms();
             let mut missed: Vec<_> = world
                 .streams
-                .settled_after(routed)
+                .settled_after(token.routed)
+                .filter(|update| update.is_news_after(token.fetched))
+                .map(|update| update.user)
                 .filter(|user| !rooms.shows(session.user, *user))
                 .collect();
             missed.sort_unstable();
             (world.streams.position(), missed)
         };
-        let fetched = match (routed, missed.as_slice()) {
+        let fetched = match (token.routed, missed.as_slice()) {
             // It has never asked.
-            (0, _) => self.fetch(session, Wanted::NotOffline).await,
+            (0, _) => self.fetch(session, Wanted::NotOfflineAnd(&[])).await,
             (_, []) => {
                 return Some(CaughtUp {
                     users: missed,
