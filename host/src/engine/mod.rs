@@ -8,6 +8,8 @@ mod feed;
 mod fetch;
 mod read;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::sync::Arc;

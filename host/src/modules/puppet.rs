@@ -65,6 +65,7 @@ pub(crate) struct Puppet {
     mood: Mutex<Mood>,
     api: Mutex<Option<ModuleApi>>,
     asked: watch::Sender<Vec<Asked>>,
+    hanging: Arc<()>,
 }
 
 impl Puppet {
@@ -80,6 +81,7 @@ impl Puppet {
             mood: Mutex::new(Mood::Answer),
             api: Mutex::default(),
             asked: watch::Sender::default(),
+            hanging: Arc::default(),
         }
     }
 
@@ -137,6 +139,11 @@ impl Puppet {
         self.asked.borrow().clone()
     }
 
+    /// How many of its calls hang.
+    pub(crate) fn hanging(&self) -> usize {
+        Arc::strong_count(&self.hanging) - 1
+    }
+
     /// Waits until what it was asked is so.
     pub(crate) async fn asked_until(&self, so: impl FnMut(&Vec<Asked>) -> bool) -> Vec<Asked> {
         let mut asked = self.asked.subscribe();
@@ -158,7 +165,10 @@ impl Puppet {
             Mood::Lie => Ok(true),
             Mood::Fail => Err(RouterError::new("told to fail")),
             Mood::Panic => panic!("told to panic"),
-            Mood::Hang => std::future::pending().await,
+            Mood::Hang => {
+                let _hanging = Arc::clone(&self.hanging);
+                std::future::pending().await
+            }
             Mood::Block(gate) => {
                 gate.pass();
                 Ok(false)

@@ -214,6 +214,12 @@ impl Running {
         self.shared.quarantine.remaining()
     }
 
+    /// How many calls are on their way.
+    #[cfg(test)]
+    pub(crate) fn running_calls(&self) -> usize {
+        self.shared.runtime.running_calls()
+    }
+
     /// The audiences that the module has released since the last time.
     pub fn take_forgotten_audiences(&self) -> Vec<AudienceId> {
         self.shared.audiences.take_forgotten()

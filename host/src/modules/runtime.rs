@@ -131,6 +131,12 @@ impl ModuleRuntime {
         self.call_threads.load(Ordering::Relaxed).saturating_sub(1)
     }
 
+    /// How many calls have begun and are not over, on the present thread.
+    #[cfg(test)]
+    pub(super) fn running_calls(&self) -> usize {
+        self.calls.lock().runtime.handle().metrics().num_alive_tasks()
+    }
+
     /// Runs a background task. `false` after [`end_background`](Self::end_background).
     pub(super) fn spawn<F>(&self, task: F) -> io::Result<bool>
     where

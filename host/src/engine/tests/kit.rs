@@ -1,0 +1,271 @@
+//! Starts servers and modules for the tests, and plays their clients.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use presence_router_api::{PresenceState, UserId};
+use tokio::task::JoinHandle;
+
+use crate::clock::{Clock, StandStill, TokioClock};
+use crate::config;
+use crate::delivery::{PresenceContent, PresenceFilter, SyncToken};
+use crate::directory::Directory;
+use crate::engine::feed::Feed;
+use crate::engine::{Engine, Session, SetPresence, Setup, SyncAnswer, SyncRequest};
+use crate::modules::puppet::Puppet;
+use crate::presence::UserKey;
+
+/// The users, each with the tokens `NAME/1` and `NAME/2`.
+pub(super) const USERS: [&str; 5] = ["alice", "bob", "carol", "dave", "eve"];
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(1);
+const START: u64 = 1_700_000_000_000;
+
+pub(super) fn id(name: &str) -> UserId {
+    UserId::parse(format!("@{name}:example.org")).expect("valid")
+}
+
+pub(super) fn clock() -> Arc<dyn Clock> {
+    Arc::new(TokioClock::starting_at(START))
+}
+
+/// A server without modules, with these rooms.
+pub(super) fn setup(clock: Arc<dyn Clock>, rooms: &[&[&str]]) -> Setup {
+    let user = |name: &&str| {
+        let access_tokens = vec![format!("{name}/1"), format!("{name}/2")];
+        (id(name), config::StaticUser { access_tokens })
+    };
+    let room = |(number, members): (usize, &&[&str])| {
+        let members = members.iter().map(|name| id(name)).collect();
+        (format!("!{number}:example.org"), members)
+    };
+    let directory = config::Directory {
+        users: USERS.iter().map(user).collect(),
+        rooms: rooms.iter().enumerate().map(room).collect(),
+    };
+    Setup {
+        clock,
+        directory: Directory::new("example.org", &directory),
+        presence: config::Presence::default(),
+        modules: Vec::new(),
+    }
+}
+
+/// Starts a server without modules.
+pub(super) fn serve(rooms: &[&[&str]]) -> Engine {
+    Engine::start(setup(clock(), rooms))
+}
+
+/// A server with modules, whose time stands still.
+pub(super) struct Routed {
+    pub(super) time: StandStill,
+    pub(super) engine: Engine,
+    puppets: Vec<Arc<Puppet>>,
+}
+
+/// Starts a server with modules.
+pub(super) async fn serve_routed(rooms: &[&[&str]], puppets: &[&Arc<Puppet>]) -> Routed {
+    let time = StandStill::begin();
+    let mut setup = setup(clock(), rooms);
+    for puppet in puppets {
+        let module = puppet.start(Arc::clone(&setup.clock), CALL_TIMEOUT).await;
+        setup.modules.push(module.expect("starts"));
+    }
+    Routed {
+        time,
+        engine: Engine::start(setup),
+        puppets: puppets.iter().map(|puppet| Arc::clone(puppet)).collect(),
+    }
+}
+
+impl Routed {
+    /// Waits until the newest change of a user was routed.
+    pub(super) async fn routed(&self, name: &str) {
+        self.time.until(|| self.is_routed(name)).await;
+    }
+
+    pub(super) fn is_routed(&self, name: &str) -> bool {
+        let user = key(&self.engine, name);
+        let world = self.engine.0.world.read();
+        world.streams.settled_after(0).any(|update| update.user == user)
+    }
+
+    /// Whether a module has a call that it will answer.
+    fn is_asked(&self) -> bool {
+        let feeds = self.engine.0.feeds.iter();
+        feeds
+            .zip(&self.puppets)
+            .any(|(feed, puppet)| feed.module().running_calls() > puppet.hanging())
+    }
+
+    /// Lets time pass until it is so, but none while a module has a call that it will answer.
+    pub(super) async fn pass_until(&self, so: impl FnMut() -> bool) {
+        self.pass_by(Duration::from_millis(1), so).await;
+    }
+
+    async fn pass_by(&self, step: Duration, mut so: impl FnMut() -> bool) {
+        while !so() {
+            let asked = self.is_asked();
+            // An answer that is there is taken first.
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            if !asked && !so() {
+                tokio::time::advance(step).await;
+            }
+        }
+    }
+
+    /// Waits until the modules have routed all and can be asked.
+    pub(super) async fn settle(&self) {
+        up_to_date(&self.engine).await;
+        let ready = |feed: &Arc<Feed>| {
+            feed.module().running_calls() == 0 && feed.module().quarantined_for().is_none()
+        };
+        self.pass_by(Duration::from_millis(100), || {
+            USERS.iter().all(|name| self.is_settled(name)) && self.engine.0.feeds.iter().all(ready)
+        })
+        .await;
+    }
+
+    fn is_settled(&self, name: &str) -> bool {
+        let user = key(&self.engine, name);
+        let never = self.engine.0.world.read().streams.last_change(user) == 0;
+        never || self.is_routed(name)
+    }
+
+    pub(super) fn client(&self, name: &str) -> Client {
+        Client::new(&self.engine, name)
+    }
+}
+
+/// Waits until the timeouts that are due have been applied.
+pub(super) async fn up_to_date(engine: &Engine) {
+    let due = |now| {
+        engine
+            .0
+            .world
+            .read()
+            .presence
+            .next_timeout()
+            .is_some_and(|at| at <= now)
+    };
+    while due(engine.0.clock.now_ms()) {
+        tokio::task::yield_now().await;
+    }
+}
+
+pub(super) fn key(engine: &Engine, name: &str) -> UserKey {
+    engine.0.directory.key(id(name).as_str()).expect("known")
+}
+
+/// A client of a user; it remembers its token. Its syncs do not set presence, unless told to.
+#[derive(Clone)]
+pub(super) struct Client {
+    engine: Engine,
+    session: Session,
+    pub(super) since: Option<SyncToken>,
+    pub(super) set_presence: SetPresence,
+    pub(super) filter: PresenceFilter,
+}
+
+impl Client {
+    /// By a user's name, with `/2` for the second device.
+    pub(super) fn new(engine: &Engine, name: &str) -> Self {
+        let token = if name.contains('/') {
+            name.to_owned()
+        } else {
+            format!("{name}/1")
+        };
+        Self {
+            engine: engine.clone(),
+            session: engine.session(&token).expect("known"),
+            since: None,
+            set_presence: SetPresence::Offline,
+            filter: PresenceFilter::default(),
+        }
+    }
+
+    pub(super) async fn put(&self, state: PresenceState, status_msg: &str) {
+        let status_msg = Some(status_msg.to_owned());
+        self.engine
+            .set_presence(&self.session, state, status_msg)
+            .await
+            .expect("there is room for it");
+    }
+
+    pub(super) fn request(&self, timeout: Duration) -> SyncRequest {
+        SyncRequest {
+            since: self.since,
+            timeout,
+            set_presence: self.set_presence,
+            full_state: false,
+            filter: self.filter.clone(),
+        }
+    }
+
+    /// Syncs without waiting for news.
+    pub(super) async fn sync(&mut self) -> Vec<String> {
+        self.sync_for(Duration::ZERO).await
+    }
+
+    /// Syncs, and waits for news so long.
+    pub(super) async fn sync_for(&mut self, timeout: Duration) -> Vec<String> {
+        let answer = self.engine.sync(&self.session, self.request(timeout)).await;
+        self.read(&answer.expect("the token is good"))
+    }
+
+    /// What a sync answers that does not wait for news.
+    pub(super) async fn answer(&self, full_state: bool) -> SyncAnswer {
+        let request = SyncRequest {
+            full_state,
+            ..self.request(Duration::ZERO)
+        };
+        let answer = self.engine.sync(&self.session, request).await;
+        answer.expect("the token is good")
+    }
+
+    pub(super) async fn sync_full(&mut self) -> Vec<String> {
+        let answer = self.answer(true).await;
+        self.read(&answer)
+    }
+
+    /// A sync that goes on by itself.
+    pub(super) fn long_poll(&self, timeout: Duration) -> JoinHandle<SyncAnswer> {
+        let (client, request) = (self.clone(), self.request(timeout));
+        tokio::spawn(async move {
+            let answer = client.engine.sync(&client.session, request).await;
+            answer.expect("the token is good")
+        })
+    }
+
+    /// What a sync answered: who is what, and says what of it.
+    pub(super) fn read(&mut self, answer: &SyncAnswer) -> Vec<String> {
+        self.since = Some(answer.next_batch);
+        let mut events: Vec<_> = answer
+            .events
+            .iter()
+            .map(|event| format!("{} {}", localpart(&event.sender), text(&event.content)))
+            .collect();
+        events.sort_unstable();
+        events
+    }
+
+    /// A user's presence, if this one may see it.
+    pub(super) async fn look_at(&self, name: &str) -> Option<String> {
+        let content = self.engine.presence_of(&self.session, &id(name)).await?;
+        Some(text(&content))
+    }
+}
+
+pub(super) fn localpart(user: &UserId) -> &str {
+    user.as_str()
+        .trim_start_matches('@')
+        .split(':')
+        .next()
+        .unwrap_or_default()
+}
+
+fn text(content: &PresenceContent) -> String {
+    let status_msg = content.status_msg.as_deref().unwrap_or_default();
+    format!("{} {status_msg}", content.presence).trim_end().to_owned()
+}

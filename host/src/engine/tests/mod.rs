@@ -1,0 +1,14 @@
+//! The server without HTTP: what PUTs, syncs, time and modules do to each other.
+//!
+//! Tokio's clock is paused. Without a module it moves on whenever everybody waits; with one, whose threads are real, it
+//! stands still but for what a test lets pass.
+
+mod broadcast;
+mod kit;
+mod model;
+mod rooms;
+mod routed;
+mod sent;
+mod stop;
+mod trouble;
+mod waiting;

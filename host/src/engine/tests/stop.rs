@@ -1,0 +1,165 @@
+//! What happens when the server has too much to do, and when it stops.
+
+use std::time::Duration;
+
+use presence_router_api::PresenceState::{self, Online};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep};
+
+use crate::engine::tests::broadcast::Broadcast;
+use crate::engine::tests::kit::{Client, clock, key, serve, serve_routed, setup};
+use crate::engine::writer::{Command, QUEUE, Writer};
+use crate::engine::{Engine, Overloaded, QUEUE_WAIT, SetPresence, SyncError};
+use crate::modules::puppet::{Asked, Gate, Mood};
+use crate::presence::DeviceId;
+
+const LONG: Duration = Duration::from_mins(50);
+const DEADLINE: Duration = Duration::from_secs(5);
+const TO_EVE: Broadcast = Broadcast {
+    to: &["eve"],
+    but_of: &[],
+};
+
+async fn try_put(engine: &Engine, state: PresenceState) -> Result<(), Overloaded> {
+    let session = engine.session("alice/1").expect("known");
+    engine.set_presence(&session, state, None).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_is_waited_for_a_second_and_then_refused() {
+    // Nobody takes anything out of the queue.
+    let (engine, mut queue) = Engine::assemble(setup(clock(), &[]));
+    let command = || Command::SyncEnded {
+        user: key(&engine, "bob"),
+        device: DeviceId::from("D"),
+    };
+    for _ in 0..QUEUE {
+        engine.0.commands.try_send(command()).expect("there is room");
+    }
+    let before = Instant::now();
+    let refused = try_put(&engine, Online).await.expect_err("is full");
+    assert_eq!(before.elapsed(), QUEUE_WAIT);
+    assert_eq!(refused.retry_after, Duration::from_secs(1));
+    let mut request = Client::new(&engine, "alice").request(LONG);
+    request.set_presence = SetPresence::Online;
+    let session = engine.session("alice/1").expect("known");
+    let refused_sync = engine.sync(&session, request.clone()).await;
+    assert_eq!(refused_sync, Err(SyncError::Overloaded(refused)));
+    // A sync that leaves presence alone needs no place.
+    request.set_presence = SetPresence::Offline;
+    assert!(engine.sync(&session, request).await.is_ok());
+
+    queue.recv().await.expect("is full");
+    let waiting = engine.clone();
+    let put = tokio::spawn(async move { try_put(&waiting, Online).await });
+    tokio::spawn(Writer::new(engine.0.clone(), queue).run());
+    assert_eq!(put.await.expect("ends"), Ok(()));
+    assert_eq!(Client::new(&engine, "alice").sync().await, ["alice online"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_sync_waits_for_a_place_in_a_full_queue() {
+    let (engine, queue) = Engine::assemble(setup(clock(), &[]));
+    let mut alice = Client::new(&engine, "alice");
+    alice.set_presence = SetPresence::Online;
+    let sync = alice.long_poll(LONG);
+    tokio::task::yield_now().await;
+    let mut done = Vec::new();
+    while engine.0.commands.capacity() > 0 {
+        let (sender, receiver) = oneshot::channel();
+        done.push(receiver);
+        engine
+            .0
+            .commands
+            .try_send(Command::Set {
+                user: key(&engine, "bob"),
+                device: DeviceId::from("D"),
+                state: Online,
+                status_msg: None,
+                done: sender,
+            })
+            .expect("there is room");
+    }
+    tokio::spawn(Writer::new(engine.0.clone(), queue).run());
+    sync.await.expect("ends");
+    let before = Instant::now();
+    alice.set_presence = SetPresence::Offline;
+    alice.sync().await;
+    assert_eq!(alice.sync_for(LONG).await, ["alice offline"]);
+    assert!(before.elapsed() < Duration::from_secs(31));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_long_polls() {
+    let server = serve(&[]);
+    let mut alice = Client::new(&server, "alice");
+    alice.sync().await;
+    let poll = alice.long_poll(LONG);
+    sleep(Duration::from_secs(1)).await;
+    let before = Instant::now();
+    server.shutdown(DEADLINE).await;
+    assert!(alice.read(&poll.await.expect("ends")).is_empty());
+    assert_eq!(before.elapsed(), Duration::ZERO);
+    // It is over: what cannot be done is not answered as if it had been.
+    assert!(try_put(&server, Online).await.is_err());
+    assert!(alice.sync_for(LONG).await.is_empty());
+    assert_eq!(before.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_taken_is_applied_when_the_server_stops() {
+    // Which of two things that are ready goes first is left to chance.
+    for _ in 0..20 {
+        let (engine, queue) = Engine::assemble(setup(clock(), &[]));
+        let putting = engine.clone();
+        let put = tokio::spawn(async move { try_put(&putting, Online).await });
+        while engine.0.commands.capacity() == QUEUE {
+            tokio::task::yield_now().await;
+        }
+        engine.0.stop.cancel();
+        Writer::new(engine.0.clone(), queue).run().await;
+        assert_eq!(put.await.expect("ends"), Ok(()));
+        assert_eq!(Client::new(&engine, "alice").sync().await, ["alice online"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_shuts_modules_down_and_waits_for_no_call() {
+    let puppet = TO_EVE.puppet();
+    let server = serve_routed(&[], &[&puppet]).await;
+    let (api, mut eve) = (puppet.api(), server.client("eve"));
+    puppet.set_mood(Mood::Fail);
+    eve.sync().await;
+    puppet.set_mood(Mood::Hang);
+    let (first, later) = (server.client("eve/2").long_poll(LONG), eve.long_poll(LONG));
+    server.client("alice").put(Online, "").await;
+    // Two syncs and the feed wait for it.
+    puppet.asked_until(|asked| asked.len() == 4).await;
+    // No time passes.
+    server.engine.shutdown(DEADLINE).await;
+    assert!(first.await.expect("ends").events.is_empty());
+    assert!(later.await.expect("ends").events.is_empty());
+    let shut_down = puppet
+        .asked()
+        .iter()
+        .filter(|asked| **asked == Asked::ShutDown)
+        .count();
+    assert_eq!(shut_down, 1);
+    let refused = api.register_audience([]).expect_err("it is shut down");
+    assert_eq!(refused, presence_router_api::ApiError::ShutDown);
+    assert_eq!(eve.look_at("alice").await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_waits_for_a_module_that_blocks_no_longer_than_the_deadline() {
+    let puppet = TO_EVE.puppet();
+    let server = serve_routed(&[], &[&puppet]).await;
+    let (gate, _opener) = Gate::closed();
+    puppet.set_mood(Mood::Block(gate));
+    server.client("alice").put(Online, "").await;
+    puppet.asked_until(|asked| !asked.is_empty()).await;
+    let (engine, before, short) = (server.engine.clone(), Instant::now(), Duration::from_millis(500));
+    let stopping = tokio::spawn(async move { engine.shutdown(short).await });
+    server.time.pass_until(|| stopping.is_finished()).await;
+    assert!(before.elapsed() < short * 2);
+}
