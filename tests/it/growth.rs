@@ -32,18 +32,22 @@ fn a_module_of_tomorrow_runs_in_the_host_of_today_and_gets_defaults() {
 }
 
 #[test]
-fn modules_of_the_first_version_and_of_today_run_in_the_host_of_tomorrow() {
+fn modules_of_the_first_version_and_of_today_run_in_the_host_of_tomorrow_by_defaults() {
     for library in [artifacts::kept_module(), artifacts::broadcast()] {
         let host = Host::start_program(artifacts::grown_host(), &routing(library));
+        host.log()
+            .wait_for(&["the module's own probe answered 0"], PATIENCE);
         check_routes(&host);
         host.terminate().expect_code(0);
     }
 }
 
 #[test]
-fn a_module_of_tomorrow_runs_in_the_host_of_tomorrow() {
+fn what_has_grown_is_called_in_both_directions_when_both_sides_have_it() {
     let config = Config::neighbours().module(artifacts::grown_module(), json!({}));
     let host = Host::start_program(artifacts::grown_host(), &config);
-    host.log().wait_for(&["growth probe answered"], PATIENCE);
+    host.log().wait_for(&["growth probe answered 1"], PATIENCE);
+    host.log()
+        .wait_for(&["the module's own probe answered 1"], PATIENCE);
     host.terminate().expect_code(0);
 }

@@ -3,9 +3,7 @@
 //! This is the flow of Synapse's module documentation: `get_interested_users` says whose presence is fetched; for
 //! everybody's, the states are fed through `get_users_for_states` and the user's part is taken.
 
-use std::future::poll_fn;
-use std::task::Poll;
-
+use futures_util::future::join_all;
 use presence_router_api::{InterestedUsers, PresenceState};
 
 use crate::engine::feed::{Feed, with_source};
@@ -38,10 +36,9 @@ impl Shared {
         let asking = self
             .feeds
             .iter()
-            .map(|feed| self.fetch_from(feed, reader, wanted))
-            .collect();
+            .map(|feed| self.fetch_from(feed, reader, wanted));
         let answers = tokio::select! {
-            answers = all(asking) => answers,
+            answers = join_all(asking) => answers,
             () = self.stop.cancelled() => return Fetched::default(),
         };
         let mut fetched = Fetched {
@@ -137,28 +134,6 @@ impl Shared {
             Wanted::Of(users) => users.iter().copied().filter(unseen).collect(),
         }
     }
-}
-
-/// The outputs of all futures, which run at once.
-async fn all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
-    let mut running: Vec<_> = futures
-        .into_iter()
-        .map(|future| (Box::pin(future), None))
-        .collect();
-    poll_fn(|cx| {
-        let mut pending = false;
-        for (future, output) in &mut running {
-            if output.is_none() {
-                match future.as_mut().poll(cx) {
-                    Poll::Ready(value) => *output = Some(value),
-                    Poll::Pending => pending = true,
-                }
-            }
-        }
-        if pending { Poll::Pending } else { Poll::Ready(()) }
-    })
-    .await;
-    running.into_iter().filter_map(|(_, output)| output).collect()
 }
 
 fn log_failure(feed: &Feed, reader: &Session, error: &CallError) {

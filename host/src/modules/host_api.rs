@@ -152,4 +152,9 @@ impl HostApi for InstanceApi {
         });
         spawned.into()
     }
+
+    #[cfg(feature = "growth-probe")]
+    fn growth_probe(&self) -> u32 {
+        1
+    }
 }

@@ -22,7 +22,7 @@ use crate::modules::host_api::HostFacts;
 use crate::modules::identity::Identity;
 use crate::modules::open::Opened;
 use crate::modules::running::{Running, StartError as HostStartError};
-use crate::modules::stage::Sha256;
+use crate::sha256::Sha256;
 
 /// Answers `get_users_for_states`.
 type Route = dyn Fn(&ModuleApi, &StateUpdates) -> Routes + Send + Sync;

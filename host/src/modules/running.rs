@@ -161,6 +161,12 @@ impl Running {
                 FailureKind::PANIC => StartError::Panicked(failure.message.into_string()),
                 _ => StartError::Refused(failure.message.into_string()),
             })?;
+        #[cfg(feature = "growth-probe")]
+        tracing::info!(
+            module = identity.name,
+            "the module's own probe answered {}",
+            router.growth_probe()
+        );
         Ok(Self {
             identity,
             router: RwLock::new(Some(Arc::new(router))),

@@ -190,4 +190,9 @@ impl<R: PresenceRouter> Router for Instance<R> {
             Ok(())
         })
     }
+
+    #[cfg(feature = "growth-probe")]
+    fn growth_probe(&self) -> u32 {
+        1
+    }
 }

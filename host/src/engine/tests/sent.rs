@@ -24,7 +24,7 @@ fn remembering_puppet() -> Arc<Puppet> {
     Arc::new(Puppet::new(
         move |api, updates| {
             let mut known = known.lock().expect("not poisoned");
-            for update in updates.iter() {
+            for update in updates {
                 known.insert(update.user_id().to_owned(), (*update).clone());
             }
             let mut routes = Routes::new();
