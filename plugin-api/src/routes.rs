@@ -136,8 +136,8 @@ impl Routes {
     /// Sends a state that was not in the batch, such as a user's state that a newcomer to the audience
     /// has not seen.
     ///
-    /// It says whose presence the audience is to see; what that user is stays the host's to say. The host may send the
-    /// user's newest state in its place, and passes over a user of whom it knows nothing. The `user_id` must be a user
+    /// It says whose presence the audience is to see; what that user is stays the host's to say. The host passes over a
+    /// state that is not the user's newest any more, and a user of whom it knows nothing. The `user_id` must be a user
     /// id, else the host rejects the whole answer.
     pub fn send_state(&mut self, state: UserPresenceState, to: &Audience) {
         let number = add(&mut self.answer.states, state);
