@@ -50,16 +50,20 @@ impl Scene {
         self.puppet.asked_until(|all| all.len() > asked).await;
     }
 
-    /// The module's last call has failed, and what it should have routed waits.
+    /// So many users wait until the module, which has failed, is asked again.
+    fn is_failed(&self, users: usize) -> bool {
+        let dirty = self.server.engine.0.feeds[0].dirty.lock();
+        dirty.len() == users && dirty.due(Instant::now()).is_some_and(|at| at > Instant::now())
+    }
+
+    /// The module's answer was an error.
     async fn failed(&self, users: usize) {
-        let dirty = &self.server.engine.0.feeds[0].dirty;
-        self.server
-            .time
-            .pass_until(|| {
-                let dirty = dirty.lock();
-                dirty.len() == users && dirty.due(Instant::now()).is_some_and(|at| at > Instant::now())
-            })
-            .await;
+        self.server.pass_until(|| self.is_failed(users)).await;
+    }
+
+    /// The module's call has overrun.
+    async fn overrun(&self, users: usize) {
+        self.server.time.pass_until(|| self.is_failed(users)).await;
     }
 
     /// The module is back, and after a while it has routed a user's newest state.
@@ -100,7 +104,7 @@ async fn a_module_that_hangs_holds_up_nothing_and_catches_up() {
         scene.alice_says("one").await;
         scene.alice.put(Online, "two").await;
         assert_eq!(scene.bob.sync().await, ["alice online two"]);
-        scene.failed(1).await;
+        scene.overrun(1).await;
         scene.alice.put(Online, "three").await;
         assert_eq!(scene.bob.sync().await, ["alice online three"]);
         assert!(!poll.is_finished());
