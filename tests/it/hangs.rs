@@ -64,7 +64,8 @@ fn who_catches_up_waits_no_longer_than_the_deadline_of_a_call() {
         // bob's own interest hangs too; the room that he shares with her is served.
         let answer = bob.sync(&SyncRequest::initial());
         assert!(answer.of(&id_of("alice")).is_some(), "{how}: {answer:?}");
-        host.log().wait_for(&["hangs", "did not answer"], PATIENCE);
+        host.log()
+            .wait_for(&["hangs", "get_interested_users", "did not answer"], PATIENCE);
         host.terminate().expect_code(0);
     }
 }

@@ -54,8 +54,14 @@ fn a_wrong_interest_is_rejected_as_a_whole() {
     let host = start("interested_bad_user_id");
     check_shared_rooms(&host, "first");
     host.user("presence_gobbler").sync(&SyncRequest::initial());
-    host.log()
-        .wait_for(&["wrong-answers", "\"bob\" is not a user id"], PATIENCE);
+    host.log().wait_for(
+        &[
+            "wrong-answers",
+            "get_interested_users",
+            "\"bob\" is not a user id",
+        ],
+        PATIENCE,
+    );
     check_shared_rooms(&host, "second");
     host.terminate().expect_code(0);
 }

@@ -48,9 +48,9 @@ impl Shared {
         for (feed, answer) in self.feeds.iter().zip(answers) {
             match answer {
                 Ok(users) => fetched.users.extend(users),
-                Err(error) => {
+                Err(failure) => {
                     fetched.complete = false;
-                    log_failure(feed, reader, &error);
+                    log_failure(feed, reader, &failure);
                 }
             }
         }
@@ -69,8 +69,9 @@ impl Shared {
         feed: &Feed,
         reader: &Session,
         wanted: Wanted<'_>,
-    ) -> Result<Vec<UserKey>, CallError> {
-        match feed.module().get_interested_users(&reader.user_id).await? {
+    ) -> Result<Vec<UserKey>, Failure> {
+        let interested = feed.module().get_interested_users(&reader.user_id).await;
+        match interested.map_err(Failure::of("get_interested_users"))? {
             InterestedUsers::Users(users) => {
                 let users = users.iter().filter_map(|user| self.directory.key(user.as_str()));
                 let world = self.world.read();
@@ -95,7 +96,7 @@ impl Shared {
         feed: &Feed,
         reader: &Session,
         wanted: Wanted<'_>,
-    ) -> Result<Vec<UserKey>, CallError> {
+    ) -> Result<Vec<UserKey>, Failure> {
         let candidates = self.candidates(reader, wanted);
         let mut users = Vec::new();
         for chunk in candidates.chunks(MAX_BATCH) {
@@ -109,7 +110,8 @@ impl Shared {
             let routed = feed
                 .module()
                 .get_users_for_states(states, Some(&reader.user_id))
-                .await?;
+                .await
+                .map_err(Failure::of("get_users_for_states"))?;
             let part = routed.part_of(&reader.user_id);
             users.extend(part.iter().filter_map(|number| asked.get(*number as usize)));
         }
@@ -136,12 +138,24 @@ impl Shared {
     }
 }
 
-fn log_failure(feed: &Feed, reader: &Session, error: &CallError) {
+/// A call that gave no answer.
+struct Failure {
+    method: &'static str,
+    error: CallError,
+}
+
+impl Failure {
+    fn of(method: &'static str) -> impl Fn(CallError) -> Self {
+        move |error| Self { method, error }
+    }
+}
+
+fn log_failure(feed: &Feed, reader: &Session, Failure { method, error }: &Failure) {
     let (module, user) = (&feed.module().identity().name, &reader.user_id);
     if let CallError::Quarantined(_) = error {
         // Said once, by the call that overran.
-        tracing::debug!(module, %user, "{error}");
+        tracing::debug!(module, method, %user, "{error}");
     } else {
-        tracing::error!(module, %user, "{}; {user} is served without it", with_source(error));
+        tracing::error!(module, method, %user, "{}; {user} is served without it", with_source(error));
     }
 }

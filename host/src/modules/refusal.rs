@@ -72,24 +72,25 @@ impl<E: Advice + Send + Sync + 'static> From<E> for Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(subject) = &self.subject {
-            write!(f, "`{}`: ", one_line(&subject.display().to_string()))?;
+            write!(f, "`{}`: ", printable(&subject.display().to_string()))?;
         }
-        writeln!(f, "{}", one_line(&self.error.to_string()))?;
+        writeln!(f, "{}", printable(&self.error.to_string()))?;
         let causes: Vec<_> = std::iter::successors(self.error.source(), |error| (*error).source())
             .map(ToString::to_string)
             .collect();
         if !causes.is_empty() {
-            writeln!(f, "  cause:  {}", one_line(&causes.join(": ")))?;
+            writeln!(f, "  cause:  {}", printable(&causes.join(": ")))?;
         }
         writeln!(f, "  change: {}", self.who())?;
-        write!(f, "  fix:    {}", one_line(&self.fix()))
+        write!(f, "  fix:    {}", printable(&self.fix()))
     }
 }
 
 impl Error for Refusal {}
 
-/// A file's name may hold a line break; a refusal may not.
-fn one_line(text: &str) -> String {
+/// Text that others have chosen, safe to print: a file's name may hold a line break or an escape, a line of ours
+/// may not.
+pub(super) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| {
             if c.is_control() {

@@ -9,6 +9,7 @@ use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, SectionTable, 
 use object::{Endianness, SymbolIndex};
 
 use crate::modules::fault::Fault;
+use crate::modules::refusal::printable;
 
 pub(super) use crate::modules::elf::libraries::RunPaths;
 pub use crate::modules::elf::libraries::{LibrarySearch, Resolution};
@@ -233,7 +234,7 @@ fn read_dynamic(
     for entry in &table {
         let text = || {
             let bytes = table.string(entry).map_err(&unreadable)?;
-            Ok(plain(&String::from_utf8_lossy(bytes)))
+            Ok(printable(&String::from_utf8_lossy(bytes)))
         };
         match entry.tag {
             elf::DT_NEEDED => dynamic.needed.push(text()?),
@@ -273,19 +274,6 @@ fn malformed(part: &'static str) -> impl Fn(object::read::Error) -> Fault {
     move |source| Fault::Malformed { part, source }
 }
 
-/// Text from the file, safe to print.
-fn plain(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if c.is_control() {
-                char::REPLACEMENT_CHARACTER
-            } else {
-                c
-            }
-        })
-        .collect()
-}
-
 /// The machine as Rust names it; `None` for one that we have no name for.
 fn machine_name(machine: Machine, little: bool) -> Option<&'static str> {
     Some(match machine {
@@ -318,8 +306,8 @@ fn looks_like(bytes: &[u8]) -> &'static str {
         return kind;
     }
     let start = bytes.get(..512).unwrap_or(bytes);
-    let printable = |byte: &u8| !byte.is_ascii_control() || byte.is_ascii_whitespace();
-    if start.iter().all(printable) {
+    let is_text = |byte: &u8| !byte.is_ascii_control() || byte.is_ascii_whitespace();
+    if start.iter().all(is_text) {
         "a text file"
     } else {
         "a file of an unknown kind"
