@@ -234,3 +234,30 @@ async fn incremental_syncs_ask_no_module() {
     }
     assert_eq!(puppet.asked().len(), first_syncs + 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_first_sync_shows_no_state_that_came_while_it_asked() {
+    // Carol may see Alice, but nothing is routed to her.
+    let puppet = Arc::new(Puppet::new(
+        |_, _| Routes::new(),
+        |_| [id("alice")].into_iter().collect(),
+    ));
+    let server = serve_routed(&[], &[&puppet]).await;
+    let (alice, mut carol) = (server.client("alice"), server.client("carol"));
+    alice.put(Online, "one").await;
+    server.routed("alice").await;
+    assert_eq!(carol.sync().await, ["alice online one"]);
+
+    let (gate, opener) = Gate::closed();
+    puppet.set_mood(Mood::Block(gate));
+    let asked = puppet.asked().len();
+    let mut late = server.client("carol/2");
+    let first = late.long_poll(LONG);
+    puppet.asked_until(|all| all.len() > asked).await;
+    puppet.set_mood(Mood::Answer);
+    alice.put(Online, "two").await;
+    drop(opener);
+    assert!(late.read(&first.await.expect("ends")).is_empty());
+    server.routed("alice").await;
+    assert!(late.sync().await.is_empty());
+}

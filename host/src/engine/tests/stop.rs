@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use presence_router_api::PresenceState::{self, Online};
-use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
 use crate::engine::tests::broadcast::Broadcast;
@@ -63,30 +62,36 @@ async fn the_end_of_a_sync_waits_for_a_place_in_a_full_queue() {
     let mut alice = Client::new(&engine, "alice");
     alice.set_presence = SetPresence::Online;
     let sync = alice.long_poll(LONG);
-    tokio::task::yield_now().await;
-    let mut done = Vec::new();
-    while engine.0.commands.capacity() > 0 {
-        let (sender, receiver) = oneshot::channel();
-        done.push(receiver);
-        engine
-            .0
-            .commands
-            .try_send(Command::Set {
-                user: key(&engine, "bob"),
-                device: DeviceId::from("D"),
-                state: Online,
-                status_msg: None,
-                done: sender,
-            })
-            .expect("there is room");
+    while engine.0.commands.capacity() == QUEUE {
+        tokio::task::yield_now().await;
     }
+    let command = || Command::SyncEnded {
+        user: key(&engine, "bob"),
+        device: DeviceId::from("D"),
+    };
+    while engine.0.commands.try_send(command()).is_ok() {}
+    sync.abort();
+    assert!(sync.await.expect_err("was aborted").is_cancelled());
     tokio::spawn(Writer::new(engine.0.clone(), queue).run());
-    sync.await.expect("ends");
-    let before = Instant::now();
+
     alice.set_presence = SetPresence::Offline;
-    alice.sync().await;
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(alice.sync().await, ["alice online"]);
+    let before = Instant::now();
     assert_eq!(alice.sync_for(LONG).await, ["alice offline"]);
     assert!(before.elapsed() < Duration::from_secs(31));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_applied_is_not_answered_as_if_it_was() {
+    let (engine, queue) = Engine::assemble(setup(clock(), &[]));
+    let putting = engine.clone();
+    let put = tokio::spawn(async move { try_put(&putting, Online).await });
+    while engine.0.commands.capacity() == QUEUE {
+        tokio::task::yield_now().await;
+    }
+    drop(queue);
+    assert!(put.await.expect("ends").is_err());
 }
 
 #[tokio::test(start_paused = true)]

@@ -136,7 +136,6 @@ async fn a_first_sync_is_served_without_a_module_that_hangs_and_gets_its_part_la
     assert!(eve.sync().await.is_empty());
     assert_eq!(puppet.asked().len(), asked);
 
-    // A long-poll does not sleep through the module's return.
     puppet.set_mood(Mood::Answer);
     alice.put(Unavailable, "").await;
     server.client("carol").put(Offline, "").await;
@@ -151,6 +150,24 @@ async fn a_first_sync_is_served_without_a_module_that_hangs_and_gets_its_part_la
     alice.put(Offline, "").await;
     server.routed("alice").await;
     assert_eq!(eve.sync().await, ["alice offline"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_poll_asks_again_when_the_quarantine_is_over_though_nothing_else_happens() {
+    let puppet = TO_EVE.puppet();
+    let server = serve_routed(&[], &[&puppet]).await;
+    server.client("alice").put(Busy, "").await;
+    server.routed("alice").await;
+    puppet.set_mood(Mood::Hang);
+    let mut eve = server.client("eve");
+    let first = eve.long_poll(Duration::ZERO);
+    server.time.pass_until(|| first.is_finished()).await;
+    assert!(eve.read(&first.await.expect("ends")).is_empty());
+    puppet.set_mood(Mood::Answer);
+    let (poll, before) = (eve.long_poll(LONG), Instant::now());
+    server.pass_until(|| poll.is_finished()).await;
+    assert!(before.elapsed() < CALL_TIMEOUT * 2);
+    assert_eq!(eve.read(&poll.await.expect("ends")), ["alice busy"]);
 }
 
 #[tokio::test(start_paused = true)]

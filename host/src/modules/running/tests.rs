@@ -139,6 +139,16 @@ async fn a_blocked_thread_is_replaced_once_and_what_waited_for_it_is_cut_off() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_thread_is_replaced_by_the_first_who_says_so() {
+    let bench = bench().await;
+    let runtime = &bench.module.shared.runtime;
+    let (_, thread) = runtime.call(async {});
+    assert!(runtime.replace(&thread).expect("starts"));
+    assert!(!runtime.replace(&thread).expect("need not start"));
+    assert_eq!(bench.ask().await, Ok(InterestedUsers::none()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_dropped_by_its_caller_still_counts() {
     let bench = bench().await;
     bench.puppet.set_mood(Mood::Hang);
