@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Args;
 
 use crate::cli::problem::Problems;
@@ -26,8 +27,8 @@ pub(super) fn inspect(arguments: &Arguments) -> Outcome {
         // The report ends its last line itself.
         Format::Text => print!("{report}"),
         Format::Json => {
-            let mut document = serde_json::to_value(&report)
-                .map_err(|error| Problems::other(format!("the report cannot be written as JSON: {error}")))?;
+            let mut document =
+                serde_json::to_value(&report).context("the report cannot be written as JSON")?;
             document["ok"] = report.is_ok().into();
             println!("{document}");
         }

@@ -85,6 +85,13 @@ impl fmt::Display for Problems {
     }
 }
 
+/// With its causes, which an error's own text leaves out.
+impl From<anyhow::Error> for Problems {
+    fn from(error: anyhow::Error) -> Self {
+        Self::other(format!("{error:#}"))
+    }
+}
+
 impl From<ConfigErrors> for Problems {
     fn from(errors: ConfigErrors) -> Self {
         Self(errors.entries().iter().cloned().map(Problem::Config).collect())

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use serde::Serialize;
 use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -18,7 +19,7 @@ use crate::config::{self, Config, Origins};
 use crate::directory::Directory;
 use crate::engine::{Engine, Setup};
 use crate::http;
-use crate::modules::{HostFacts, Identity, Refusal, Running};
+use crate::modules::{HostFacts, Identity, Loader, Refusal, Running};
 
 /// How long a module may take to shut down.
 const MODULE_SHUTDOWN: Duration = Duration::from_secs(5);
@@ -41,7 +42,7 @@ pub(super) fn run(arguments: &Configured) -> Outcome {
     let runtime = Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Problems::other(format!("no threads can be started: {error}")))?;
+        .context("no threads can be started")?;
     let outcome = runtime.block_on(serve(arguments.output.format, &config, &origins));
     // What is still running has had its deadline.
     runtime.shutdown_background();
@@ -57,7 +58,7 @@ async fn serve(format: Format, config: &Config, origins: &Origins) -> Outcome {
         Ok(bound) => bound,
         Err(error) => {
             shut_down(&modules).await;
-            return Err(Problems::other(chain(&error)));
+            return Err(anyhow::Error::new(error).into());
         }
     };
     for module in &modules {
@@ -103,7 +104,7 @@ async fn serve(format: Format, config: &Config, origins: &Origins) -> Outcome {
 }
 
 async fn start_modules(
-    loader: &crate::modules::Loader,
+    loader: &Loader,
     config: &Config,
     origins: &Origins,
 ) -> Result<Vec<Running>, Problems> {
@@ -146,12 +147,6 @@ fn say(format: Format, event: &Event<'_>) {
     let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
 }
 
-/// An error with its causes, which its own text leaves out.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| (*error).source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
 /// SIGTERM and SIGINT.
 struct StopSignals {
     terminate: Signal,
@@ -159,10 +154,8 @@ struct StopSignals {
 }
 
 impl StopSignals {
-    fn listen() -> Result<Self, Problems> {
-        let listen = |kind| {
-            signal(kind).map_err(|error| Problems::other(format!("signals cannot be received: {error}")))
-        };
+    fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("signals cannot be received");
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
