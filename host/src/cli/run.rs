@@ -16,7 +16,7 @@ use crate::cli::problem::Problems;
 use crate::cli::{Configured, Format, Outcome, log, modules};
 use crate::clock::SystemClock;
 use crate::config::{self, Config, Origins};
-use crate::directory::Directory;
+use crate::directory::StaticSource;
 use crate::engine::{Engine, Setup};
 use crate::http;
 use crate::modules::{HostFacts, Identity, Loader, Refusal, Running};
@@ -76,10 +76,14 @@ async fn serve(format: Format, config: &Config, origins: &Origins) -> Outcome {
     }
     let engine = Engine::start(Setup {
         clock: Arc::new(SystemClock),
-        directory: Directory::new(&config.server_name, &config.directory),
+        server_name: config.server_name.clone(),
+        source: Arc::new(StaticSource::new(&config.directory)),
         presence: config.presence.clone(),
-        modules,
+        excluded_rooms: Vec::new(),
     });
+    for module in modules {
+        engine.attach(module);
+    }
     let (stopping, listeners) = (CancellationToken::new(), TaskTracker::new());
     for listener in bound {
         listeners.spawn(listener.serve(engine.clone(), stopping.clone()));

@@ -1,13 +1,18 @@
 //! How people hear of a change: positions, logs and waiting syncs. Knows no HTTP; which user may see which is told to it.
 
+mod destinations;
 mod event;
 mod filter;
+mod log;
+mod routed;
 mod streams;
 mod token;
 mod waiting;
 
+pub use crate::delivery::destinations::Destinations;
 pub use crate::delivery::event::{PresenceContent, PresenceEvent};
 pub use crate::delivery::filter::PresenceFilter;
-pub use crate::delivery::streams::{Reason, RoutedUpdate, Streams};
-pub use crate::delivery::token::{InvalidSyncToken, SyncToken};
+pub use crate::delivery::routed::{Members, Reason, RoutedUpdate, Since};
+pub use crate::delivery::streams::Streams;
+pub use crate::delivery::token::{Cursor, InvalidSyncToken, ModuleTag, Owes, SyncToken};
 pub use crate::delivery::waiting::{Waiter, Waiting};

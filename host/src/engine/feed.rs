@@ -8,14 +8,17 @@ use presence_router_api::UserPresenceState;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use crate::delivery::{Reason, RoutedUpdate};
-use crate::engine::{Shared, World};
-use crate::modules::{CallError, MAX_BATCH, Routed, Running};
+use crate::delivery::{Members, ModuleTag, Reason, RoutedUpdate};
+use crate::directory::Directory;
+use crate::engine::Shared;
+use crate::engine::world::World;
+use crate::modules::{Audience, CallError, MAX_BATCH, Routed, Running};
 use crate::presence::UserKey;
 use crate::routing::{Batch, Dirty};
 
 /// A module and the users that it has yet to route.
 pub(super) struct Feed {
+    tag: ModuleTag,
     module: Running,
     pub(super) dirty: Mutex<Dirty>,
     marked: Notify,
@@ -24,10 +27,16 @@ pub(super) struct Feed {
 impl Feed {
     pub(super) fn new(module: Running) -> Self {
         Self {
+            tag: ModuleTag::of(&module.identity().name),
             module,
             dirty: Mutex::default(),
             marked: Notify::new(),
         }
+    }
+
+    /// What names the module in logs and tokens.
+    pub(super) fn tag(&self) -> ModuleTag {
+        self.tag
     }
 
     pub(super) fn module(&self) -> &Running {
@@ -128,7 +137,7 @@ async fn route(
         return Ok(());
     }
     let answer = feed.module.get_users_for_states(states, None).await?;
-    deliver(shared, &answer, &changes);
+    deliver(feed.tag, shared, &answer, &changes);
     routed.extend(changes.iter().map(|update| (update.user, update.change)));
     Ok(())
 }
@@ -152,22 +161,19 @@ fn read(
         })
         .filter(|update| routed.get(&update.user) != Some(&update.change))
         .filter_map(|update| {
-            let state = shared.crossing(update.user, world.presence.state(update.user))?;
+            let state = world.crossing(update.user)?;
             Some((state, update))
         })
         .unzip()
 }
 
-fn deliver(shared: &Shared, routed: &Routed, batch: &[RoutedUpdate]) {
+fn deliver(module: ModuleTag, shared: &Shared, routed: &Routed, batch: &[RoutedUpdate]) {
     let mut to_wake = Vec::with_capacity(routed.pieces.len());
-    let mut world = shared.world.write();
-    let sent: Vec<Option<RoutedUpdate>> = routed
-        .states
-        .iter()
-        .map(|state| sent(shared, &world, state))
-        .collect();
+    let mut guard = shared.world.write();
+    let world = &mut *guard;
+    let sent: Vec<Option<RoutedUpdate>> = routed.states.iter().map(|state| sent(world, state)).collect();
     for update in batch.iter().chain(sent.iter().flatten()) {
-        world.streams.settled(*update);
+        world.streams.settled(module, *update);
     }
     let update = |number: &u32| {
         let number = *number as usize;
@@ -178,27 +184,47 @@ fn deliver(shared: &Shared, routed: &Routed, batch: &[RoutedUpdate]) {
     };
     for piece in &routed.pieces {
         let updates = piece.updates.iter().filter_map(update);
-        let members = world.streams.route(&piece.audience, updates, || {
-            // Remote members are served by federation, which is not there yet.
-            piece
-                .audience
-                .users()
-                .iter()
-                .filter_map(|user| shared.directory.local_key(user.as_str()))
-                .collect()
+        let directory = &mut world.directory;
+        let members = world.streams.route(module, &piece.audience, updates.clone(), || {
+            members(directory, &piece.audience)
         });
-        to_wake.push(members);
+        for server in &*members.servers {
+            for update in updates.clone() {
+                if is_newest(world, update) && world.is_mine(update.user) {
+                    world.destinations.queue(*server, update.user);
+                }
+            }
+        }
+        to_wake.push(members.users);
     }
-    drop(world);
+    drop(guard);
     for members in to_wake {
         shared.waiting.wake_members(&members);
     }
 }
 
+/// Of a state that has a successor already, the successor is on its way through the module.
+fn is_newest(world: &World, update: RoutedUpdate) -> bool {
+    world.streams.last_change(update.user) == update.change
+}
+
+/// Who is in an audience. Users of this homeserver count although nobody has told of them: they may come.
+fn members(directory: &mut Directory, audience: &Audience) -> Members {
+    let (mut users, mut servers) = (Vec::new(), Vec::new());
+    for id in audience.users() {
+        let user = directory.key_or_insert(id);
+        match directory.remote_server_or_insert(user) {
+            None => users.push(user),
+            Some(server) => servers.push(server),
+        }
+    }
+    Members::new(users, servers)
+}
+
 /// A state that the module sent of its own accord, when it is still the user's. An older one is not told, and the newer
 /// one that has taken its place is not what the module has sent.
-fn sent(shared: &Shared, world: &World, state: &UserPresenceState) -> Option<RoutedUpdate> {
-    let user = shared.directory.key(state.user_id())?;
+fn sent(world: &World, state: &UserPresenceState) -> Option<RoutedUpdate> {
+    let user = world.directory.key(state.user_id())?;
     let newest = world.presence.state(user);
     let is_newest = state.state == newest.state
         && state.status_msg() == newest.status_msg.as_deref()
@@ -216,7 +242,7 @@ fn forget_released(feed: &Feed, shared: &Shared) {
     if !forgotten.is_empty() {
         let mut world = shared.world.write();
         for audience in forgotten {
-            world.streams.forget(audience);
+            world.streams.forget(feed.tag, audience);
         }
     }
 }

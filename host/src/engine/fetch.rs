@@ -3,87 +3,96 @@
 //! This is the flow of Synapse's module documentation: `get_interested_users` says whose presence is fetched; for
 //! everybody's, the states are fed through `get_users_for_states` and the user's part is taken.
 
+use std::sync::Arc;
+
 use futures_util::future::join_all;
 use presence_router_api::{InterestedUsers, PresenceState};
 
+use crate::delivery::ModuleTag;
 use crate::engine::feed::{Feed, with_source};
+use crate::engine::world::World;
 use crate::engine::{Session, Shared};
 use crate::modules::{CallError, MAX_BATCH};
 use crate::presence::UserKey;
 
 /// Which users' states are wanted.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Wanted<'a> {
+#[derive(Debug, Clone)]
+pub(super) enum Wanted {
+    /// Everybody's.
+    Everybodys,
     /// Of everybody who is not offline, and of these; sorted.
-    NotOfflineAnd(&'a [UserKey]),
+    NotOfflineAnd(Vec<UserKey>),
     /// Of these; sorted.
-    Of(&'a [UserKey]),
+    Of(Vec<UserKey>),
 }
 
-/// What the modules say.
-#[derive(Debug, Default)]
+impl Wanted {
+    fn has(&self, world: &World, user: UserKey) -> bool {
+        match self {
+            Self::Everybodys => true,
+            Self::NotOfflineAnd(others) => {
+                world.presence.state(user).state != PresenceState::Offline
+                    || others.binary_search(&user).is_ok()
+            }
+            Self::Of(users) => users.binary_search(&user).is_ok(),
+        }
+    }
+}
+
+/// What a module says: the users whom the reader may see by it, and who are wanted. Not those who are seen anyway. `None` when
+/// it has not answered.
+#[derive(Debug)]
 pub(super) struct Fetched {
-    /// Users whom the reader may see by the modules, and who are wanted; sorted. Not those who are seen anyway.
-    pub(super) users: Vec<UserKey>,
-    /// Whether each module has answered.
-    pub(super) complete: bool,
+    pub(super) module: ModuleTag,
+    pub(super) users: Option<Vec<UserKey>>,
 }
 
 impl Shared {
-    /// Asks all modules at once. An error in one is logged, and the others' answers count. Nobody answers any more when
-    /// the server stops.
-    pub(super) async fn fetch(&self, reader: &Session, wanted: Wanted<'_>) -> Fetched {
-        let asking = self
-            .feeds
-            .iter()
-            .map(|feed| self.fetch_from(feed, reader, wanted));
-        let answers = tokio::select! {
-            answers = join_all(asking) => answers,
-            () = self.stop.cancelled() => return Fetched::default(),
-        };
-        let mut fetched = Fetched {
-            users: Vec::new(),
-            complete: true,
-        };
-        for (feed, answer) in self.feeds.iter().zip(answers) {
-            match answer {
-                Ok(users) => fetched.users.extend(users),
-                Err(failure) => {
-                    fetched.complete = false;
-                    log_failure(feed, reader, &failure);
-                }
-            }
-        }
-        fetched.users.sort_unstable();
-        fetched.users.dedup();
-        fetched
+    /// Asks these modules at once, each for what is wanted of it. An error in one is logged, and the others' answers count.
+    /// Nobody answers any more when the server stops.
+    pub(super) async fn fetch(&self, reader: &Session, asked: Vec<(Arc<Feed>, Wanted)>) -> Vec<Fetched> {
+        let asking = asked.iter().map(|(feed, wanted)| async move {
+            let users = tokio::select! {
+                users = self.fetch_from(feed, reader, wanted) => users,
+                () = self.stop.cancelled() => return None,
+            };
+            users.map_err(|failure| log_failure(feed, reader, &failure)).ok()
+        });
+        let answers = join_all(asking).await;
+        let modules = asked.iter().map(|(feed, _)| feed.tag());
+        modules
+            .zip(answers)
+            .map(|(module, users)| Fetched { module, users })
+            .collect()
     }
 
     /// Whether a module shows `user` to the reader.
     pub(super) async fn routes_to(&self, reader: &Session, user: UserKey) -> bool {
-        !self.feeds.is_empty() && !self.fetch(reader, Wanted::Of(&[user])).await.users.is_empty()
+        let feeds = self.feeds();
+        let asked = feeds.iter().map(Arc::clone);
+        let wanted = asked.map(|feed| (feed, Wanted::Of(vec![user]))).collect();
+        let answers = self.fetch(reader, wanted).await;
+        answers
+            .iter()
+            .filter_map(|answer| answer.users.as_ref())
+            .any(|users| !users.is_empty())
     }
 
     async fn fetch_from(
         &self,
         feed: &Feed,
         reader: &Session,
-        wanted: Wanted<'_>,
+        wanted: &Wanted,
     ) -> Result<Vec<UserKey>, Failure> {
         let interested = feed.module().get_interested_users(&reader.user_id).await;
         match interested.map_err(Failure::of("get_interested_users"))? {
             InterestedUsers::Users(users) => {
-                let users = users.iter().filter_map(|user| self.directory.key(user.as_str()));
                 let world = self.world.read();
+                let rooms = world.shared_rooms();
+                let users = users.iter().filter_map(|user| world.directory.key(user.as_str()));
                 Ok(users
-                    .filter(|user| match wanted {
-                        Wanted::NotOfflineAnd(others) => {
-                            world.presence.state(*user).state != PresenceState::Offline
-                                || others.binary_search(user).is_ok()
-                        }
-                        Wanted::Of(wanted) => wanted.binary_search(user).is_ok(),
-                    })
-                    .filter(|user| !self.shared_rooms().shows(reader.user, *user))
+                    .filter(|user| wanted.has(&world, *user))
+                    .filter(|user| !rooms.shows(reader.user, *user))
                     .collect())
             }
             InterestedUsers::All => self.fetch_part_of_all(feed, reader, wanted).await,
@@ -95,7 +104,7 @@ impl Shared {
         &self,
         feed: &Feed,
         reader: &Session,
-        wanted: Wanted<'_>,
+        wanted: &Wanted,
     ) -> Result<Vec<UserKey>, Failure> {
         let candidates = self.candidates(reader, wanted);
         let mut users = Vec::new();
@@ -104,7 +113,7 @@ impl Shared {
                 let world = self.world.read();
                 chunk
                     .iter()
-                    .filter_map(|user| Some((*user, self.crossing(*user, world.presence.state(*user))?)))
+                    .filter_map(|user| Some((*user, world.crossing(*user)?)))
                     .unzip()
             };
             let routed = feed
@@ -118,21 +127,17 @@ impl Shared {
         Ok(users)
     }
 
-    fn candidates(&self, reader: &Session, wanted: Wanted<'_>) -> Vec<UserKey> {
-        let rooms = self.shared_rooms();
+    fn candidates(&self, reader: &Session, wanted: &Wanted) -> Vec<UserKey> {
+        let world = self.world.read();
+        let rooms = world.shared_rooms();
         let unseen = |user: &UserKey| !rooms.shows(reader.user, *user);
         match wanted {
-            Wanted::NotOfflineAnd(others) => {
-                let world = self.world.read();
-                (0..self.directory.user_count())
-                    .map(UserKey)
-                    .filter(|user| {
-                        world.presence.state(*user).state != PresenceState::Offline
-                            || others.binary_search(user).is_ok()
-                    })
-                    .filter(unseen)
-                    .collect()
-            }
+            Wanted::Everybodys | Wanted::NotOfflineAnd(_) => world
+                .directory
+                .users()
+                .filter(|user| wanted.has(&world, *user))
+                .filter(unseen)
+                .collect(),
             Wanted::Of(users) => users.iter().copied().filter(unseen).collect(),
         }
     }

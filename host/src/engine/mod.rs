@@ -4,35 +4,41 @@
 //! a `feed`, a task that carries changes to it: nothing else waits for a module, but for a first sync and a look-up of one
 //! user, and these for `call_timeout` at most.
 
+mod catch_up;
 mod feed;
 mod fetch;
+mod membership;
 mod read;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod world;
 mod writer;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use parking_lot::RwLock;
-use presence_router_api::{PresenceState, SharedRoomPresence, UserId, UserPresenceState};
+use presence_router_api::{PresenceState, SharedRoomPresence, UserId};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
+use crate::config;
 use crate::config::Tracking;
-use crate::delivery::{PresenceContent, Streams, Waiting};
-use crate::directory::Directory;
+use crate::delivery::{Destinations, PresenceContent, Since, Streams, Waiting};
+use crate::directory::{Directory, Source, TokenOwner};
 use crate::modules::Running;
-use crate::presence::{DeviceId, Presence, Timing, UserKey, UserPresence};
-use crate::routing::SharedRooms;
+use crate::presence::{DeviceId, Presence, Timing, UserKey};
 
 pub use crate::engine::sync::{SetPresence, SyncAnswer, SyncError, SyncRequest};
 
 use crate::engine::feed::Feed;
+use crate::engine::world::World;
 use crate::engine::writer::{Command, QUEUE, Writer};
 
 /// How long a PUT waits for a place in a full queue.
@@ -50,35 +56,31 @@ pub struct Engine(Arc<Shared>);
 
 struct Shared {
     clock: Arc<dyn Clock>,
-    directory: Directory,
-    tracking: Tracking,
-    max_status_msg_bytes: usize,
+    source: Arc<dyn Source>,
+    presence: config::Presence,
+    /// Whether a first sync tells of offline users too.
+    offline_on_sync: bool,
     world: RwLock<World>,
     waiting: Arc<Waiting>,
-    feeds: Vec<Arc<Feed>>,
-    room_presence: SharedRoomPresence,
+    feeds: RwLock<Arc<[Arc<Feed>]>>,
     commands: mpsc::Sender<Command>,
     stop: CancellationToken,
     tasks: TaskTracker,
     runtime: Handle,
 }
 
-/// What changes.
-struct World {
-    presence: Presence,
-    streams: Streams,
-}
-
 /// What an engine is started with.
 pub struct Setup {
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Users, tokens and rooms.
-    pub directory: Directory,
+    /// This homeserver's name.
+    pub server_name: String,
+    /// Users, tokens and rooms. What it tells at once is how things stand.
+    pub source: Arc<dyn Source>,
     /// The rules of `presence:`.
-    pub presence: crate::config::Presence,
-    /// The modules, in the config's order.
-    pub modules: Vec<Running>,
+    pub presence: config::Presence,
+    /// Rooms whose members do not see each other for being in them.
+    pub excluded_rooms: Vec<String>,
 }
 
 /// A request's sender, by their access token.
@@ -89,6 +91,7 @@ pub struct Session {
     /// Their device.
     pub device_id: DeviceId,
     user: UserKey,
+    revoked: CancellationToken,
 }
 
 /// The queue of changes stayed full for a second.
@@ -100,25 +103,22 @@ pub struct Overloaded {
 }
 
 impl Engine {
-    /// Starts the writer and the feeds on the present runtime.
+    /// Starts on the present runtime, without modules.
     pub fn start(setup: Setup) -> Self {
         let (engine, queue) = Self::assemble(setup);
         let shared = &engine.0;
-        for feed in &shared.feeds {
-            shared
-                .tasks
-                .spawn(feed::run(Arc::clone(feed), Arc::clone(shared)));
-        }
         shared.tasks.spawn(Writer::new(Arc::clone(shared), queue).run());
+        shared.tasks.spawn(membership::follow(Arc::clone(shared)));
         engine
     }
 
     fn assemble(setup: Setup) -> (Self, mpsc::Receiver<Command>) {
         let Setup {
             clock,
-            directory,
+            server_name,
+            source,
             presence,
-            modules,
+            excluded_rooms,
         } = setup;
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let timing = Timing {
@@ -127,31 +127,29 @@ impl Engine {
             sync_online_timeout: ms(presence.sync_online_timeout),
             ..Timing::default()
         };
+        let mut directory = Directory::new(&server_name, &excluded_rooms);
+        for event in source.changes().now_or_never().unwrap_or_default() {
+            directory.apply(&event, 0);
+        }
         // Positions start from the clock in microseconds, so those of this run are higher than any of runs before.
         let streams = Streams::new(clock.now_ms().saturating_mul(1_000));
-        let replaced = modules
-            .iter()
-            .any(|module| module.shared_room_presence() == SharedRoomPresence::Replace);
         let (commands, queue) = mpsc::channel(QUEUE);
         let shared = Arc::new(Shared {
             clock,
-            directory,
-            tracking: presence.enabled,
-            max_status_msg_bytes: presence.max_status_msg_bytes,
+            source,
             world: RwLock::new(World {
                 presence: Presence::new(timing),
+                directory,
                 streams,
+                snapshots: HashMap::new(),
+                room_presence: SharedRoomPresence::Additive,
+                destinations: Destinations::default(),
+                tracking: presence.enabled,
             }),
+            presence,
+            offline_on_sync: false,
             waiting: Arc::default(),
-            feeds: modules
-                .into_iter()
-                .map(|module| Arc::new(Feed::new(module)))
-                .collect(),
-            room_presence: if replaced {
-                SharedRoomPresence::Replace
-            } else {
-                SharedRoomPresence::Additive
-            },
+            feeds: RwLock::new(Arc::default()),
             commands,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -160,20 +158,51 @@ impl Engine {
         (Self(shared), queue)
     }
 
+    /// From now on, this module is asked as well. Everybody who is not offline is routed by it first.
+    pub fn attach(&self, module: Running) {
+        let shared = &self.0;
+        let feed = Arc::new(Feed::new(module));
+        {
+            let mut world = shared.world.write();
+            let position = world.streams.advance();
+            world.streams.attach(
+                feed.tag(),
+                Since {
+                    attached: position,
+                    changed: position,
+                },
+            );
+            if feed.module().shared_room_presence() == SharedRoomPresence::Replace {
+                world.room_presence = SharedRoomPresence::Replace;
+            }
+            let not_offline = |user: &UserKey| world.presence.state(*user).state != PresenceState::Offline;
+            let users: Vec<_> = world.directory.users().filter(not_offline).collect();
+            feed.mark(&users);
+            let mut feeds = shared.feeds.write();
+            *feeds = feeds.iter().cloned().chain([Arc::clone(&feed)]).collect();
+        }
+        shared.tasks.spawn(feed::run(feed, Arc::clone(shared)));
+    }
+
     /// Who stands behind an access token.
-    pub fn session(&self, access_token: &str) -> Option<Session> {
-        let owner = self.0.directory.token_owner(access_token)?;
-        let user_id = self.0.directory.id(owner.user)?.clone();
+    pub async fn session(&self, access_token: &str) -> Option<Session> {
+        let TokenOwner {
+            user_id,
+            device_id,
+            revoked,
+        } = self.0.source.token_owner(access_token).await?;
+        let user = self.0.world.read().directory.local_key(user_id.as_str())?;
         Some(Session {
             user_id,
-            device_id: owner.device.clone(),
-            user: owner.user,
+            device_id,
+            user,
+            revoked,
         })
     }
 
     /// The longest `status_msg` that is taken, in bytes.
     pub fn max_status_msg_bytes(&self) -> usize {
-        self.0.max_status_msg_bytes
+        self.0.presence.max_status_msg_bytes
     }
 
     /// A client sets its user's presence. Returns when the change is visible to syncs.
@@ -186,7 +215,7 @@ impl Engine {
         state: PresenceState,
         status_msg: Option<String>,
     ) -> Result<(), Overloaded> {
-        if self.0.tracking != Tracking::Enabled {
+        if self.0.presence.enabled != Tracking::Enabled {
             return Ok(());
         }
         let (done, applied) = oneshot::channel();
@@ -208,10 +237,14 @@ impl Engine {
     /// module says that they may see.
     pub async fn presence_of(&self, session: &Session, target: &UserId) -> Option<PresenceContent> {
         let shared = &self.0;
-        let user = shared.directory.key(target.as_str())?;
-        if shared.shared_rooms().shows(session.user, user) {
-            return Some(shared.content(&shared.world.read(), user));
-        }
+        let user = {
+            let world = shared.world.read();
+            let user = world.directory.key(target.as_str())?;
+            if world.shared_rooms().shows(session.user, user) {
+                return Some(world.content(user, shared.clock.now_ms()));
+            }
+            user
+        };
         for _ in 0..LOOKS {
             let asked_at = shared.world.read().streams.last_change(user);
             if !shared.routes_to(session, user).await {
@@ -220,7 +253,7 @@ impl Engine {
             // The module may route the newer state elsewhere.
             let world = shared.world.read();
             if world.streams.last_change(user) == asked_at {
-                return Some(shared.content(&world, user));
+                return Some(world.content(user, shared.clock.now_ms()));
             }
         }
         None
@@ -231,7 +264,7 @@ impl Engine {
         self.0.stop.cancel();
         self.0.tasks.close();
         self.0.tasks.wait().await;
-        for feed in &self.0.feeds {
+        for feed in self.0.feeds().iter() {
             let identity = feed.module().identity();
             if !feed.module().shutdown(deadline).await {
                 tracing::warn!(
@@ -245,8 +278,9 @@ impl Engine {
 }
 
 impl Shared {
-    fn shared_rooms(&self) -> SharedRooms<'_> {
-        SharedRooms::new(&self.directory, self.room_presence)
+    /// The modules' feeds, in the order in which they were attached.
+    fn feeds(&self) -> Arc<[Arc<Feed>]> {
+        Arc::clone(&self.feeds.read())
     }
 
     async fn send(&self, command: Command) -> Result<(), Overloaded> {
@@ -256,24 +290,5 @@ impl Shared {
         } else {
             Err(OVERLOADED)
         }
-    }
-
-    /// A user's presence as clients see it.
-    fn content(&self, world: &World, user: UserKey) -> PresenceContent {
-        PresenceContent::at(world.presence.state(user), self.clock.now_ms())
-    }
-
-    /// A user's state as it crosses to modules.
-    fn crossing(&self, user: UserKey, presence: &UserPresence) -> Option<UserPresenceState> {
-        let id = self.directory.id(user)?;
-        Some(UserPresenceState {
-            state: presence.state,
-            last_active_ts: presence.last_active_ts,
-            last_federation_update_ts: presence.last_federation_update_ts,
-            last_user_sync_ts: presence.last_user_sync_ts,
-            status_msg: presence.status_msg.as_deref().map(Into::into).into(),
-            currently_active: presence.currently_active,
-            ..UserPresenceState::offline(id.as_str())
-        })
     }
 }

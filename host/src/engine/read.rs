@@ -1,19 +1,23 @@
-//! What the logs hold for a reader: changes of people who share a room, and what the modules routed. Asks no module.
+//! What the logs hold for a reader: changes of people who share a room, people who have come to share one, and what the
+//! modules routed. Asks no module.
 
 use crate::config::Tracking;
-use crate::delivery::{PresenceEvent, PresenceFilter, SyncToken};
+use crate::delivery::{ModuleTag, PresenceEvent, PresenceFilter, SyncToken};
+use crate::engine::Shared;
 use crate::engine::sync::SyncError;
-use crate::engine::{Shared, World};
+use crate::engine::world::World;
 use crate::presence::UserKey;
 
 /// What the logs hold.
 pub(super) struct Read {
     /// What is news, as far as the filter admits it.
     pub(super) events: Vec<PresenceEvent>,
-    /// Whether a module must be asked for what the logs do not reach back to.
-    pub(super) owed: bool,
+    /// The modules that must be asked for what the logs do not reach back to.
+    pub(super) owed: Vec<ModuleTag>,
     /// Up to here.
     pub(super) position: u64,
+    /// Whether the reader is to get a full snapshot instead.
+    pub(super) snapshot: bool,
 }
 
 impl Shared {
@@ -21,97 +25,85 @@ impl Shared {
     pub(super) fn read(
         &self,
         reader: UserKey,
-        token: SyncToken,
+        token: &SyncToken,
         filter: &PresenceFilter,
     ) -> Result<Read, SyncError> {
         let world = self.world.read();
-        let streams = &world.streams;
-        let position = streams.position();
-        if token.stream > position || token.routed > position || token.fetched > position {
+        let position = world.streams.position();
+        if token.furthest() > position {
             return Err(SyncError::UnknownToken);
         }
-        if self.tracking == Tracking::Disabled {
-            return Ok(Read {
-                events: Vec::new(),
-                owed: false,
-                position,
-            });
-        }
-        let mut seen = self.changed_contacts(&world, reader, token);
-        let owed = !self.feeds.is_empty() && token.routed < streams.routed_floor(reader);
-        if !owed {
-            seen.extend(self.routed(&world, reader, token));
-        }
-        Ok(Read {
-            events: self.events(&world, filter, seen.into_iter()),
-            owed,
+        let mut read = Read {
+            events: Vec::new(),
+            owed: Vec::new(),
             position,
-        })
-    }
-
-    /// Of whom a reader sees by rooms, those who have changed after a token.
-    fn changed_contacts(&self, world: &World, reader: UserKey, token: SyncToken) -> Vec<UserKey> {
-        let (rooms, streams) = (self.shared_rooms(), &world.streams);
-        // The shorter way: over what changed, or over whom one sees.
-        let contacts = rooms.contacts_at_most(reader);
-        if streams.changed_after_at_most(token.stream, contacts) < contacts {
-            streams
-                .changed_after(token.stream)
-                .filter(|user| rooms.shows(reader, *user))
-                .collect()
-        } else {
-            let mut contacts = rooms.contacts(reader);
-            contacts.retain(|user| streams.last_change(*user) > token.stream);
-            contacts
+            snapshot: false,
+        };
+        if self.presence.enabled == Tracking::Disabled {
+            return Ok(read);
         }
-    }
-
-    /// Of whom a reader does not see by rooms, those who were routed to them after a token.
-    fn routed(&self, world: &World, reader: UserKey, token: SyncToken) -> Vec<UserKey> {
-        let rooms = self.shared_rooms();
-        let mut routed: Vec<_> = world
-            .streams
-            .routed_after(reader, token.routed)
-            .filter(|update| update.is_news_after(token.fetched))
-            .map(|update| update.user)
-            .filter(|user| !rooms.shows(reader, *user))
-            .collect();
-        routed.sort_unstable();
-        routed.dedup();
-        routed
-    }
-
-    pub(super) fn events(
-        &self,
-        world: &World,
-        filter: &PresenceFilter,
-        users: impl Iterator<Item = UserKey>,
-    ) -> Vec<PresenceEvent> {
-        users
-            .filter_map(|user| {
-                let sender = self
-                    .directory
-                    .id(user)
-                    .filter(|id| filter.admits(id.as_str()))?
-                    .clone();
-                Some(PresenceEvent {
-                    sender,
-                    content: self.content(world, user),
-                })
-            })
-            .collect()
+        if world
+            .snapshots
+            .get(&reader)
+            .is_some_and(|mark| token.stream < *mark)
+        {
+            read.snapshot = true;
+            return Ok(read);
+        }
+        let now = self.clock.now_ms();
+        let mut seen = changed_contacts(&world, reader, token.stream);
+        let introduced = world.shared_rooms().newly_shown(reader, token.stream);
+        if !introduced.is_empty() {
+            let worth = |user: &UserKey| world.is_worth_introducing(*user, now);
+            seen.extend(introduced.into_iter().filter(worth));
+            seen.sort_unstable();
+            seen.dedup();
+        }
+        let modules: Vec<_> = world.streams.modules().collect();
+        for module in &modules {
+            let read_up_to = world.streams.cursor(*module, token).routed;
+            if read_up_to < world.streams.routed_floor(*module, reader) {
+                read.owed.push(*module);
+            }
+        }
+        let paid = modules.iter().filter(|module| !read.owed.contains(module));
+        seen.extend(routed(&world, reader, token, paid.copied()));
+        read.events = world.events(filter, seen.into_iter(), now);
+        Ok(read)
     }
 }
 
-/// Of users whom a module showed by the states that they had at a position, those who still have them. The others' new
-/// states are on their way through the module, which may route them elsewhere.
-pub(super) fn unchanged_since<'a>(
-    world: &'a World,
-    users: &'a [UserKey],
-    position: u64,
-) -> impl Iterator<Item = UserKey> + 'a {
-    users
-        .iter()
-        .copied()
-        .filter(move |user| world.streams.last_change(*user) <= position)
+/// Of whom a reader sees by rooms, those who have changed after a position.
+fn changed_contacts(world: &World, reader: UserKey, position: u64) -> Vec<UserKey> {
+    let (rooms, streams) = (world.shared_rooms(), &world.streams);
+    // The shorter way: over what changed, or over whom one sees.
+    let contacts = rooms.contacts_at_most(reader);
+    if streams.changed_after_at_most(position, contacts) < contacts {
+        streams
+            .changed_after(position)
+            .filter(|user| rooms.shows(reader, *user))
+            .collect()
+    } else {
+        let mut contacts = rooms.contacts(reader);
+        contacts.retain(|user| streams.last_change(*user) > position);
+        contacts
+    }
+}
+
+/// Of whom a reader does not see by rooms, those whom modules routed to them after a token.
+fn routed(
+    world: &World,
+    reader: UserKey,
+    token: &SyncToken,
+    modules: impl Iterator<Item = ModuleTag>,
+) -> Vec<UserKey> {
+    let rooms = world.shared_rooms();
+    let mut routed: Vec<_> = modules
+        .flat_map(|module| world.streams.routed_after(module, reader, token))
+        .map(|update| update.user)
+        .filter(|user| !rooms.shows(reader, *user))
+        .collect();
+    routed.sort_unstable();
+    routed.dedup();
+    routed
 }

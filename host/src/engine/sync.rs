@@ -11,9 +11,10 @@ use tokio::sync::{mpsc::error::TrySendError, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use crate::config::Tracking;
-use crate::delivery::{PresenceEvent, PresenceFilter, SyncToken};
+use crate::delivery::{Cursor, Owes, PresenceEvent, PresenceFilter, SyncToken};
+use crate::engine::feed::Feed;
 use crate::engine::fetch::{Fetched, Wanted};
-use crate::engine::read::{Read, unchanged_since};
+use crate::engine::read::Read;
 use crate::engine::writer::Command;
 use crate::engine::{Engine, Session, Shared};
 use crate::presence::{DeviceId, UserKey};
@@ -86,7 +87,17 @@ impl Engine {
                     .incremental(session, since, deadline, &request.filter)
                     .await
             }
-            since => Ok(shared.initial(session, since, &request.filter).await),
+            since => {
+                // A token of the future names nothing that could be told again.
+                let position = shared.world.read().streams.position();
+                if since.as_ref().is_some_and(|since| since.furthest() > position) {
+                    return Err(SyncError::UnknownToken);
+                }
+                let all = All::Asked;
+                Ok(shared
+                    .initial(session, since.as_ref(), &request.filter, all)
+                    .await)
+            }
         }
     }
 }
@@ -103,7 +114,7 @@ impl Shared {
             SetPresence::Unavailable => PresenceState::Unavailable,
             SetPresence::Offline => return Ok(None),
         };
-        if self.tracking != Tracking::Enabled {
+        if self.presence.enabled != Tracking::Enabled {
             return Ok(None);
         }
         let (user, device) = (session.user, session.device_id.clone());
@@ -129,51 +140,74 @@ impl Shared {
     async fn initial(
         &self,
         session: &Session,
-        since: Option<SyncToken>,
+        since: Option<&SyncToken>,
         filter: &PresenceFilter,
+        all: All,
     ) -> SyncAnswer {
-        let (asked_at, unread) = {
+        let with_offline = all == All::Asked && self.offline_on_sync;
+        let feeds = match self.presence.enabled {
+            Tracking::Disabled => Arc::default(),
+            Tracking::Enabled | Tracking::Untracked => self.feeds(),
+        };
+        let (asked_at, asked) = {
             let streams = &self.world.read().streams;
-            // A token that has read nothing that was routed knows of nobody who could have gone.
-            let read = since.filter(|since| since.routed > 0);
-            let mut unread: Vec<_> = read
+            let wanted = |feed: &Feed| {
+                if with_offline {
+                    return Wanted::Everybodys;
+                }
+                // A token that has read nothing that was routed knows of nobody who could have gone.
+                let read = since.map_or(0, |since| streams.cursor(feed.tag(), since).routed);
+                let mut unread: Vec<_> = match read {
+                    0 => Vec::new(),
+                    read => streams.unsettled_at(feed.tag(), read).collect(),
+                };
+                unread.sort_unstable();
+                Wanted::NotOfflineAnd(unread)
+            };
+            let asked: Vec<_> = feeds
                 .iter()
-                .flat_map(|since| streams.unsettled_at(since.routed))
+                .map(|feed| (Arc::clone(feed), wanted(feed)))
                 .collect();
-            unread.sort_unstable();
-            (streams.position(), unread)
+            (streams.position(), asked)
         };
-        let fetched = if self.tracking == Tracking::Disabled {
-            Fetched {
-                users: Vec::new(),
-                complete: true,
-            }
-        } else {
-            self.fetch(session, Wanted::NotOfflineAnd(&unread)).await
-        };
-        let contacts = match self.tracking {
-            Tracking::Disabled => Vec::new(),
-            Tracking::Enabled | Tracking::Untracked => self.shared_rooms().contacts(session.user),
-        };
+        let answers = self.fetch(session, asked).await;
+
         let world = self.world.read();
-        let told = |user: &UserKey| {
-            world.presence.state(*user).state != PresenceState::Offline
+        let mut users = match self.presence.enabled {
+            Tracking::Disabled => Vec::new(),
+            Tracking::Enabled | Tracking::Untracked => world.shared_rooms().contacts(session.user),
+        };
+        users.retain(|user| {
+            with_offline
+                || world.presence.state(*user).state != PresenceState::Offline
                 || since.is_some_and(|since| world.streams.last_change(*user) > since.stream)
-        };
-        let mut events = self.events(&world, filter, contacts.into_iter().filter(told));
-        events.extend(self.events(&world, filter, unchanged_since(&world, &fetched.users, asked_at)));
-        let (routed, fetched) = match (fetched.complete, since) {
-            (true, _) => (asked_at, asked_at),
-            (false, None) => (0, 0),
-            // It goes on where it was.
-            (false, Some(since)) => (since.routed, since.fetched),
-        };
-        let next_batch = SyncToken {
-            stream: world.streams.position(),
-            routed,
-            fetched,
-        };
-        SyncAnswer { next_batch, events }
+        });
+        let mut cursors = Vec::with_capacity(answers.len());
+        for Fetched { module, users: shown } in &answers {
+            let cursor = match (shown, since) {
+                (Some(shown), _) => {
+                    users.extend(world.unchanged_since(shown, asked_at));
+                    Cursor::asked_at(asked_at)
+                }
+                (None, None) => Cursor::default(),
+                // It goes on where it was, and is still to be asked for all.
+                (None, Some(since)) => Cursor {
+                    owes: Owes::All,
+                    ..world.streams.cursor(*module, since)
+                },
+            };
+            cursors.push((*module, cursor));
+        }
+        users.sort_unstable();
+        users.dedup();
+        SyncAnswer {
+            next_batch: SyncToken::new(
+                world.streams.position(),
+                &cursors,
+                Cursor::asked_at(world.streams.position()),
+            ),
+            events: world.events(filter, users.into_iter(), self.clock.now_ms()),
+        }
     }
 
     async fn incremental(
@@ -195,13 +229,16 @@ impl Shared {
                 mut events,
                 owed,
                 position,
-            } = self.read(session.user, token, filter)?;
-            token.stream = position;
-            if owed {
-                catching_up.get_or_insert_with(|| Box::pin(self.catch_up(session, token)));
-            } else {
-                token.routed = position;
+                snapshot,
+            } = self.read(session.user, &token, filter)?;
+            if snapshot {
+                return Ok(self.initial(session, Some(&token), filter, All::Told).await);
+            }
+            token = self.read_up_to(position, &token, &owed);
+            if owed.is_empty() {
                 catching_up = None;
+            } else {
+                catching_up.get_or_insert_with(|| Box::pin(self.catch_up(session, token.clone(), owed)));
             }
             let patience = if events.is_empty() {
                 deadline
@@ -214,6 +251,7 @@ impl Shared {
                     biased;
                     caught_up = asking => caught_up,
                     () = self.stop.cancelled() => return Ok(SyncAnswer { next_batch: token, events }),
+                    () = session.revoked.cancelled() => return Ok(SyncAnswer { next_batch: token, events }),
                     () = news.as_mut(), if events.is_empty() => continue,
                     // With nothing to tell it waits for the module, for a deadline that has passed may be all that a
                     // client ever gives.
@@ -222,20 +260,7 @@ impl Shared {
                     }
                 };
                 catching_up = None;
-                if let Some(CaughtUp { users, position }) = caught_up {
-                    let world = self.world.read();
-                    events.extend(self.events(&world, filter, unchanged_since(&world, &users, position)));
-                    if token.routed == 0 {
-                        token.fetched = position;
-                    }
-                    token.routed = position;
-                } else {
-                    retry = self
-                        .feeds
-                        .iter()
-                        .filter_map(|feed| feed.module().quarantined_for())
-                        .max();
-                }
+                retry = self.take_in(&caught_up, &mut token, &mut events, filter);
             }
             if !events.is_empty() || Instant::now() >= deadline {
                 return Ok(SyncAnswer {
@@ -248,49 +273,19 @@ impl Shared {
                 () = news => {}
                 () = sleep_until(until) => {}
                 () = self.stop.cancelled() => return Ok(SyncAnswer { next_batch: token, events }),
+                () = session.revoked.cancelled() => return Ok(SyncAnswer { next_batch: token, events }),
             }
         }
     }
-
-    /// Asks the modules for what the logs do not hold. `None` when one did not answer; the next sync asks again.
-    async fn catch_up(&self, session: &Session, token: SyncToken) -> Option<CaughtUp> {
-        let (position, missed) = {
-            let world = self.world.read();
-            let rooms = self.shared_rooms();
-            let mut missed: Vec<_> = world
-                .streams
-                .settled_after(token.routed)
-                .filter(|update| update.is_news_after(token.fetched))
-                .map(|update| update.user)
-                .filter(|user| !rooms.shows(session.user, *user))
-                .collect();
-            missed.sort_unstable();
-            (world.streams.position(), missed)
-        };
-        let fetched = match (token.routed, missed.as_slice()) {
-            // It has never asked.
-            (0, _) => self.fetch(session, Wanted::NotOfflineAnd(&[])).await,
-            (_, []) => {
-                return Some(CaughtUp {
-                    users: missed,
-                    position,
-                });
-            }
-            // What is on its way through the modules comes by the logs.
-            (_, missed) => self.fetch(session, Wanted::Of(missed)).await,
-        };
-        fetched.complete.then_some(CaughtUp {
-            users: fetched.users,
-            position,
-        })
-    }
 }
 
-/// What the modules said when they were asked for what the logs do not hold.
-struct CaughtUp {
-    users: Vec<UserKey>,
-    /// What was routed later is in the logs.
-    position: u64,
+/// Why all that a user may see is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum All {
+    /// The client asked for it: a first sync, or `full_state`.
+    Asked,
+    /// A module did, for this user.
+    Told,
 }
 
 /// A sync that sets presence; tells the writer when it ends.

@@ -6,7 +6,9 @@ use std::time::Duration;
 use presence_router_api::PresenceState;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::engine::{Shared, World};
+use crate::directory::Event;
+use crate::engine::Shared;
+use crate::engine::world::World;
 use crate::presence::{Change, DeviceId, UserKey};
 
 /// How many changes may wait. Beyond, clients wait, and are told to come back later.
@@ -36,11 +38,24 @@ pub(super) enum Command {
     },
     /// Such a sync has ended.
     SyncEnded { user: UserKey, device: DeviceId },
+    /// Users and rooms have changed.
+    Directory(Vec<Event>),
 }
 
 pub(super) struct Writer {
     shared: Arc<Shared>,
     queue: mpsc::Receiver<Command>,
+}
+
+/// What follows from a batch.
+#[derive(Default)]
+struct Outcome {
+    /// Users with a change worth telling; each once, sorted.
+    changed: Vec<UserKey>,
+    /// Users to wake although they have not changed.
+    wake: Vec<UserKey>,
+    /// Clients that wait for what they asked for.
+    done: Vec<oneshot::Sender<()>>,
 }
 
 impl Writer {
@@ -76,45 +91,56 @@ impl Writer {
     fn apply(&self, batch: &mut Vec<Command>) {
         let now = self.shared.clock.now_ms();
         let mut world = self.shared.world.write();
-        let mut changed = world.presence.expire(now);
-        let mut done = Vec::with_capacity(batch.len());
+        let mut outcome = Outcome {
+            changed: world.presence.expire(now),
+            ..Outcome::default()
+        };
         for command in batch.drain(..) {
-            let (user, change, answer) = apply(&mut world, command, now);
-            if change == Change::WorthTelling {
-                changed.push(user);
-            }
-            done.extend(answer);
+            apply(&mut world, command, now, &mut outcome);
         }
-        changed.sort_unstable();
-        changed.dedup();
-        for user in &changed {
-            world.streams.changed(*user);
+        outcome.changed.sort_unstable();
+        outcome.changed.dedup();
+        for user in &outcome.changed {
+            world.changed(*user);
         }
         drop(world);
-        self.tell(&changed);
+        self.tell(outcome);
+    }
+
+    /// Wakes people who share a room at once; the modules' feeds go their own way.
+    fn tell(&self, outcome: Outcome) {
+        let Outcome {
+            changed,
+            mut wake,
+            done,
+        } = outcome;
+        let waiting = &self.shared.waiting;
+        {
+            let world = self.shared.world.read();
+            let rooms = world.shared_rooms();
+            for user in &changed {
+                waiting.wake_members(&[*user]);
+                for members in rooms.circles(*user) {
+                    waiting.wake_members(members);
+                }
+            }
+        }
+        if !wake.is_empty() {
+            wake.sort_unstable();
+            wake.dedup();
+            waiting.wake_members(&wake);
+        }
+        for feed in self.shared.feeds().iter() {
+            feed.mark(&changed);
+        }
         for answer in done {
             // The client may have gone.
             let _ = answer.send(());
         }
     }
-
-    /// Wakes people who share a room at once; the modules' feeds go their own way.
-    fn tell(&self, changed: &[UserKey]) {
-        let rooms = self.shared.shared_rooms();
-        for user in changed {
-            self.shared.waiting.wake_members(&[*user]);
-            for members in rooms.circles(*user) {
-                self.shared.waiting.wake_members(members);
-            }
-        }
-        for feed in &self.shared.feeds {
-            feed.mark(changed);
-        }
-    }
 }
 
-fn apply(world: &mut World, command: Command, now: u64) -> (UserKey, Change, Option<oneshot::Sender<()>>) {
-    let presence = &mut world.presence;
+fn apply(world: &mut World, command: Command, now: u64, outcome: &mut Outcome) {
     match command {
         Command::Set {
             user,
@@ -122,17 +148,41 @@ fn apply(world: &mut World, command: Command, now: u64) -> (UserKey, Change, Opt
             state,
             status_msg,
             done,
-        } => (
-            user,
-            presence.set(user, &device, state, status_msg.as_deref(), now),
-            Some(done),
-        ),
+        } => {
+            let change = world
+                .presence
+                .set(user, &device, state, status_msg.as_deref(), now);
+            outcome.note(user, change);
+            outcome.done.push(done);
+        }
         Command::SyncStarted {
             user,
             device,
             state,
             done,
-        } => (user, presence.sync_started(user, &device, state, now), Some(done)),
-        Command::SyncEnded { user, device } => (user, presence.sync_ended(user, &device, now), None),
+        } => {
+            let change = world.presence.sync_started(user, &device, state, now);
+            outcome.note(user, change);
+            outcome.done.push(done);
+        }
+        Command::SyncEnded { user, device } => {
+            let change = world.presence.sync_ended(user, &device, now);
+            outcome.note(user, change);
+        }
+        Command::Directory(events) => {
+            for event in &events {
+                if let Some(room) = world.apply(event, now) {
+                    outcome.wake.extend_from_slice(world.directory.members(room));
+                }
+            }
+        }
+    }
+}
+
+impl Outcome {
+    fn note(&mut self, user: UserKey, change: Change) {
+        if change == Change::WorthTelling {
+            self.changed.push(user);
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use presence_router_api::SharedRoomPresence;
 
-use crate::directory::Directory;
+use crate::directory::{Directory, ServerKey};
 use crate::presence::UserKey;
 
 /// Answers who sees whom for sharing a room. Everybody sees themselves, always.
@@ -45,6 +45,22 @@ impl<'a> SharedRooms<'a> {
         rooms.iter().map(move |room| directory.members(*room))
     }
 
+    /// Whom `reader` sees now by a room, and did not at a position; sorted.
+    pub fn newly_shown(&self, reader: UserKey, position: u64) -> Vec<UserKey> {
+        if self.count() {
+            self.directory.newly_shared(reader, position)
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// The other homeservers with members in rooms of `user`; one may come several times.
+    pub fn remote_servers(&self, user: UserKey) -> impl Iterator<Item = ServerKey> {
+        let directory = self.directory;
+        let rooms = if self.count() { directory.rooms(user) } else { &[] };
+        rooms.iter().flat_map(move |room| directory.remote_servers(*room))
+    }
+
     /// At least as many as [`contacts`](Self::contacts) has, without building it.
     pub fn contacts_at_most(&self, user: UserKey) -> usize {
         1 + self.circles(user).map(<[_]>::len).sum::<usize>()
@@ -57,24 +73,27 @@ impl<'a> SharedRooms<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use presence_router_api::UserId;
 
     use super::*;
-    use crate::config;
+    use crate::directory::Event;
 
     fn directory() -> Directory {
-        let user = |name: &str| UserId::parse(format!("@{name}:x")).expect("valid");
-        let config = config::Directory {
-            users: BTreeMap::new(),
-            rooms: BTreeMap::from([
-                ("!1:x".to_owned(), [user("a"), user("b")].into()),
-                ("!2:x".to_owned(), [user("a"), user("b"), user("c")].into()),
-                ("!3:x".to_owned(), [user("d")].into()),
-            ]),
-        };
-        Directory::new("x", &config)
+        let mut directory = Directory::new("x", &[]);
+        for (room, members) in [
+            ("!1:x", &["a", "b"][..]),
+            ("!2:x", &["a", "b", "c"]),
+            ("!3:x", &["d"]),
+        ] {
+            for name in members {
+                let joined = Event::Joined {
+                    room_id: room.to_owned(),
+                    user_id: UserId::parse(format!("@{name}:x")).expect("valid"),
+                };
+                directory.apply(&joined, 0);
+            }
+        }
+        directory
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use presence_router_api::{PresenceState, UserId};
 use tokio::task::JoinHandle;
 
 use crate::clock::{Clock, StandStill, TokioClock};
 use crate::config;
 use crate::delivery::{PresenceContent, PresenceFilter, SyncToken};
-use crate::directory::Directory;
+use crate::directory::StaticSource;
 use crate::engine::feed::Feed;
 use crate::engine::{Engine, Session, SetPresence, Setup, SyncAnswer, SyncRequest};
 use crate::modules::puppet::Puppet;
@@ -44,9 +45,10 @@ pub(super) fn setup(clock: Arc<dyn Clock>, rooms: &[&[&str]]) -> Setup {
     };
     Setup {
         clock,
-        directory: Directory::new("example.org", &directory),
+        server_name: "example.org".to_owned(),
+        source: Arc::new(StaticSource::new(&directory)),
         presence: config::Presence::default(),
-        modules: Vec::new(),
+        excluded_rooms: Vec::new(),
     }
 }
 
@@ -65,14 +67,15 @@ pub(super) struct Routed {
 /// Starts a server with modules.
 pub(super) async fn serve_routed(rooms: &[&[&str]], puppets: &[&Arc<Puppet>]) -> Routed {
     let time = StandStill::begin();
-    let mut setup = setup(clock(), rooms);
+    let clock = clock();
+    let engine = Engine::start(setup(Arc::clone(&clock), rooms));
     for puppet in puppets {
-        let module = puppet.start(Arc::clone(&setup.clock), CALL_TIMEOUT).await;
-        setup.modules.push(module.expect("starts"));
+        let module = puppet.start(Arc::clone(&clock), CALL_TIMEOUT).await;
+        engine.attach(module.expect("starts"));
     }
     Routed {
         time,
-        engine: Engine::start(setup),
+        engine,
         puppets: puppets.iter().map(|puppet| Arc::clone(puppet)).collect(),
     }
 }
@@ -86,13 +89,19 @@ impl Routed {
     pub(super) fn is_routed(&self, name: &str) -> bool {
         let user = key(&self.engine, name);
         let world = self.engine.0.world.read();
-        world.streams.settled_after(0).any(|update| update.user == user)
+        let changed = world.streams.last_change(user) > 0;
+        changed
+            && world
+                .streams
+                .modules()
+                .all(|module| world.streams.is_settled(module, user))
     }
 
     /// Whether a module has a call that it will answer.
     fn is_asked(&self) -> bool {
-        let feeds = self.engine.0.feeds.iter();
+        let feeds = self.engine.0.feeds();
         feeds
+            .iter()
             .zip(&self.puppets)
             .any(|(feed, puppet)| feed.module().running_calls() > puppet.hanging())
     }
@@ -122,7 +131,7 @@ impl Routed {
             feed.module().running_calls() == 0 && feed.module().quarantined_for().is_none()
         };
         self.pass_by(Duration::from_millis(100), || {
-            USERS.iter().all(|name| self.is_settled(name)) && self.engine.0.feeds.iter().all(ready)
+            USERS.iter().all(|name| self.is_settled(name)) && self.engine.0.feeds().iter().all(ready)
         })
         .await;
     }
@@ -155,7 +164,8 @@ pub(super) async fn up_to_date(engine: &Engine) {
 }
 
 pub(super) fn key(engine: &Engine, name: &str) -> UserKey {
-    engine.0.directory.key(id(name).as_str()).expect("known")
+    let world = engine.0.world.read();
+    world.directory.key(id(name).as_str()).expect("known")
 }
 
 /// A client of a user; it remembers its token. Its syncs do not set presence, unless told to.
@@ -178,7 +188,7 @@ impl Client {
         };
         Self {
             engine: engine.clone(),
-            session: engine.session(&token).expect("known"),
+            session: engine.session(&token).now_or_never().flatten().expect("known"),
             since: None,
             set_presence: SetPresence::Offline,
             filter: PresenceFilter::default(),
@@ -195,7 +205,7 @@ impl Client {
 
     pub(super) fn request(&self, timeout: Duration) -> SyncRequest {
         SyncRequest {
-            since: self.since,
+            since: self.since.clone(),
             timeout,
             set_presence: self.set_presence,
             full_state: false,
@@ -240,7 +250,7 @@ impl Client {
 
     /// What a sync answered: who is what, and says what of it.
     pub(super) fn read(&mut self, answer: &SyncAnswer) -> Vec<String> {
-        self.since = Some(answer.next_batch);
+        self.since = Some(answer.next_batch.clone());
         let mut events: Vec<_> = answer
             .events
             .iter()

@@ -4,6 +4,7 @@
 //! stands still but for what a test lets pass.
 
 mod broadcast;
+mod joins;
 mod kit;
 mod model;
 mod rooms;

@@ -98,16 +98,16 @@ impl Stream {
 
     /// Takes an answer. `again`: it may tell what is known.
     fn take(&mut self, engine: &Engine, answer: &SyncAnswer, again: bool, sees: impl Fn(&str, &str) -> bool) {
-        self.client.since = Some(answer.next_batch);
+        self.client.since = Some(answer.next_batch.clone());
         let world = engine.0.world.read();
         for event in &answer.events {
             let sender = event.sender.as_str();
             let name = USERS.iter().find(|name| sender.starts_with(&format!("@{name}:")));
             let name = name.expect("known");
             assert!(sees(self.name, name), "{} sees {name}", self.name);
-            let user = engine.0.directory.key(sender).expect("known");
+            let user = world.directory.key(sender).expect("known");
             let change = world.streams.last_change(user);
-            if change <= answer.next_batch.stream.max(answer.next_batch.routed) {
+            if change <= answer.next_batch.furthest() {
                 let before = self.told.insert(sender.to_owned(), change);
                 assert!(
                     again || before < Some(change),

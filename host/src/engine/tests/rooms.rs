@@ -57,7 +57,7 @@ async fn each_change_is_told_once_and_only_the_newest_state() {
     assert!(bob.sync().await.is_empty());
     alice.put(Online, "one").await;
     alice.put(Unavailable, "two").await;
-    let before = bob.since;
+    let before = bob.since.clone();
     assert_eq!(bob.sync().await, ["alice unavailable two"]);
     assert!(bob.sync().await.is_empty());
     alice.put(Unavailable, "two").await;

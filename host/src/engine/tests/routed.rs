@@ -101,12 +101,18 @@ async fn an_audience_that_is_registered_anew_for_each_batch_misses_nothing() {
         puppet.set_mood(Mood::Answer);
         // It reads past the change, which is still on its way through the module.
         assert!(eve.sync().await.is_empty());
-        let read = eve.since.expect("synced").routed;
+        let read = eve.since.clone().expect("synced").common().routed;
         drop(opener);
         let (world, reader) = (&server.engine.0.world, key(&server.engine, "eve"));
         server
             .time
-            .until(|| world.read().streams.routed_floor(reader) > read)
+            .until(|| {
+                world
+                    .read()
+                    .streams
+                    .routed_floor(server.engine.0.feeds()[0].tag(), reader)
+                    > read
+            })
             .await;
         assert_eq!(eve.sync().await, [format!("alice online {message}")]);
         assert!(eve.sync().await.is_empty());
@@ -209,7 +215,7 @@ async fn a_change_is_routed_once_though_it_is_marked_twice() {
     server.client("alice").put(Online, "").await;
     server.routed("alice").await;
     // As when a change is made after its user was taken and before their state is read.
-    server.engine.0.feeds[0].mark(&[key(&server.engine, "alice")]);
+    server.engine.0.feeds()[0].mark(&[key(&server.engine, "alice")]);
     server.client("bob").put(Online, "").await;
     server.routed("bob").await;
     let route = |name: &str| Asked::Route(vec![id(name).as_str().to_owned()], None);

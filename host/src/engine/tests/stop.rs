@@ -20,7 +20,7 @@ const TO_EVE: Broadcast = Broadcast {
 };
 
 async fn try_put(engine: &Engine, state: PresenceState) -> Result<(), Overloaded> {
-    let session = engine.session("alice/1").expect("known");
+    let session = engine.session("alice/1").await.expect("known");
     engine.set_presence(&session, state, None).await
 }
 
@@ -41,7 +41,7 @@ async fn a_full_queue_is_waited_for_a_second_and_then_refused() {
     assert_eq!(refused.retry_after, Duration::from_secs(1));
     let mut request = Client::new(&engine, "alice").request(LONG);
     request.set_presence = SetPresence::Online;
-    let session = engine.session("alice/1").expect("known");
+    let session = engine.session("alice/1").await.expect("known");
     let refused_sync = engine.sync(&session, request.clone()).await;
     assert_eq!(refused_sync, Err(SyncError::Overloaded(refused)));
     // A sync that leaves presence alone needs no place.

@@ -52,7 +52,8 @@ impl Scene {
 
     /// So many users wait until the module, which has failed, is asked again.
     fn is_failed(&self, users: usize) -> bool {
-        let dirty = self.server.engine.0.feeds[0].dirty.lock();
+        let feeds = self.server.engine.0.feeds();
+        let dirty = feeds[0].dirty.lock();
         dirty.len() == users && dirty.due(Instant::now()).is_some_and(|at| at > Instant::now())
     }
 
@@ -127,7 +128,7 @@ async fn a_first_sync_is_served_without_a_module_that_hangs_and_gets_its_part_la
     let first = eve.long_poll(Duration::ZERO);
     server.time.pass_until(|| first.is_finished()).await;
     assert_eq!(eve.read(&first.await.expect("ends")), ["bob online"]);
-    assert_eq!(eve.since.map(|token| token.routed), Some(0));
+    assert_eq!(eve.since.as_ref().map(|token| token.common().routed), Some(0));
 
     // In quarantine it is not asked; rooms go on.
     let asked = puppet.asked().len();
@@ -261,7 +262,7 @@ async fn a_module_that_hangs_holds_up_no_other_module() {
     serving.asked_until(|asked| asked.iter().any(of_eve)).await;
     server
         .time
-        .until(|| server.engine.0.feeds[1].module().running_calls() == 0)
+        .until(|| server.engine.0.feeds()[1].module().running_calls() == 0)
         .await;
     advance(CALL_TIMEOUT).await;
     server.time.pass_until(|| first.is_finished()).await;

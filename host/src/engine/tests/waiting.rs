@@ -119,23 +119,16 @@ async fn a_token_of_the_future_is_refused() {
     let server = serve(&[&["alice", "bob"]]);
     let mut bob = Client::new(&server, "bob");
     bob.sync().await;
-    let good = bob.since.expect("synced");
+    let good = bob.since.clone().expect("synced").stream;
     for token in [
-        SyncToken {
-            stream: good.stream + 1,
-            ..good
-        },
-        SyncToken {
-            routed: good.routed + 1,
-            ..good
-        },
-        SyncToken {
-            fetched: u64::MAX,
-            ..good
-        },
+        format!("s{}_{good}_{good}", good + 1),
+        format!("s{good}_{}_{good}", good + 1),
+        format!("s{good}_{good}_{}", u64::MAX),
+        format!("s{good}_{good}_{good}_00000000.{}.0", good + 1),
     ] {
-        bob.since = Some(token);
-        let session = server.session("bob/1").expect("known");
+        let token: SyncToken = token.parse().expect("well formed");
+        bob.since = Some(token.clone());
+        let session = server.session("bob/1").await.expect("known");
         let answer = server.sync(&session, bob.request(LONG)).await;
         assert_eq!(answer, Err(SyncError::UnknownToken), "{token}");
     }

@@ -25,6 +25,7 @@ where
         let token = access_token(parts)?;
         Engine::from_ref(state)
             .session(&token)
+            .await
             .map(Self)
             .ok_or(MatrixError::UnknownToken)
     }

@@ -27,7 +27,7 @@ pub(super) async fn get(
     uri: Uri,
 ) -> Result<Json<SyncBody>, MatrixError> {
     let request = parse(&Parameters::of(&uri))?;
-    let since = request.since;
+    let since = request.since.clone();
     let answer = api.engine.sync(&session, request);
     let answer = match since {
         // Only an incremental sync waits; the first one has its answer at once.

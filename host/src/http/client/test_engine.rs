@@ -6,7 +6,7 @@ use presence_router_api::UserId;
 
 use crate::clock::SystemClock;
 use crate::config;
-use crate::directory::Directory;
+use crate::directory::StaticSource;
 use crate::engine::{Engine, Setup};
 
 /// Alice's token. She shares a room with Bob.
@@ -34,8 +34,9 @@ pub(in crate::http) fn engine() -> Engine {
     };
     Engine::start(Setup {
         clock: Arc::new(SystemClock),
-        directory: Directory::new("example.org", &directory),
+        server_name: "example.org".to_owned(),
+        source: Arc::new(StaticSource::new(&directory)),
         presence: config::Presence::default(),
-        modules: Vec::new(),
+        excluded_rooms: Vec::new(),
     })
 }

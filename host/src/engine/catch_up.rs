@@ -1,0 +1,129 @@
+//! Asks modules for what the logs do not hold any more, or never did.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::delivery::{Cursor, ModuleTag, Owes, PresenceEvent, PresenceFilter, SyncToken};
+use crate::engine::fetch::{Fetched, Wanted};
+use crate::engine::{Session, Shared};
+use crate::presence::UserKey;
+
+/// What the modules said when they were asked for what the logs do not hold.
+pub(super) struct CaughtUp {
+    answers: Vec<Fetched>,
+    /// What was routed later is in the logs.
+    position: u64,
+}
+
+impl Shared {
+    /// A token that has read the logs up to a position, but for those of modules that owe an answer.
+    pub(super) fn read_up_to(&self, position: u64, token: &SyncToken, owed: &[ModuleTag]) -> SyncToken {
+        let world = self.world.read();
+        let cursors: Vec<_> = world
+            .streams
+            .modules()
+            .map(|module| {
+                let cursor = world.streams.cursor(module, token);
+                let routed = if owed.contains(&module) {
+                    cursor.routed
+                } else {
+                    position
+                };
+                (module, Cursor { routed, ..cursor })
+            })
+            .collect();
+        let otherwise = Cursor {
+            routed: position,
+            ..token.common()
+        };
+        SyncToken::new(position, &cursors, otherwise)
+    }
+
+    /// Asks the modules that owe an answer.
+    pub(super) async fn catch_up(
+        &self,
+        session: &Session,
+        token: SyncToken,
+        owed: Vec<ModuleTag>,
+    ) -> CaughtUp {
+        let feeds = self.feeds();
+        let (mut asked, mut answers) = (Vec::new(), Vec::new());
+        let position = {
+            let world = self.world.read();
+            for feed in feeds.iter().filter(|feed| owed.contains(&feed.tag())) {
+                let cursor = world.streams.cursor(feed.tag(), &token);
+                let rooms = world.shared_rooms();
+                let mut missed: Vec<UserKey> = world
+                    .streams
+                    .missed(feed.tag(), session.user, &token)
+                    .filter(|user| !rooms.shows(session.user, *user))
+                    .collect();
+                missed.sort_unstable();
+                if cursor.routed == 0 {
+                    // It has never answered.
+                    asked.push((Arc::clone(feed), Wanted::NotOfflineAnd(Vec::new())));
+                } else if cursor.owes == Owes::All {
+                    asked.push((Arc::clone(feed), Wanted::NotOfflineAnd(missed)));
+                } else if missed.is_empty() {
+                    answers.push(Fetched {
+                        module: feed.tag(),
+                        users: Some(missed),
+                    });
+                } else {
+                    // What is on its way through the modules comes by the logs.
+                    asked.push((Arc::clone(feed), Wanted::Of(missed)));
+                }
+            }
+            world.streams.position()
+        };
+        answers.extend(self.fetch(session, asked).await);
+        CaughtUp { answers, position }
+    }
+
+    /// Adds what the modules said to a sync's answer. When some did not answer, it tells how long these are left alone.
+    pub(super) fn take_in(
+        &self,
+        caught_up: &CaughtUp,
+        token: &mut SyncToken,
+        events: &mut Vec<PresenceEvent>,
+        filter: &PresenceFilter,
+    ) -> Option<Duration> {
+        let world = self.world.read();
+        let CaughtUp { answers, position } = caught_up;
+        let mut users = Vec::new();
+        let mut cursors = Vec::new();
+        for module in world.streams.modules() {
+            let cursor = world.streams.cursor(module, token);
+            let answer = answers.iter().find(|answer| answer.module == module);
+            let cursor = match answer.and_then(|answer| answer.users.as_ref()) {
+                None => cursor,
+                Some(shown) => {
+                    users.extend(world.unchanged_since(shown, *position));
+                    let asked_for_all = cursor.routed == 0 || cursor.owes == Owes::All;
+                    Cursor {
+                        routed: *position,
+                        fetched: if asked_for_all { *position } else { cursor.fetched },
+                        owes: Owes::News,
+                    }
+                }
+            };
+            cursors.push((module, cursor));
+        }
+        *token = SyncToken::new(token.stream, &cursors, token.common());
+        users.sort_unstable();
+        users.dedup();
+        let more = world.events(filter, users.into_iter(), self.clock.now_ms());
+        {
+            let newer: HashSet<_> = more.iter().map(|event| &event.sender).collect();
+            events.retain(|event| !newer.contains(&event.sender));
+        }
+        events.extend(more);
+        let failed = answers.iter().filter(|answer| answer.users.is_none());
+        let feeds = self.feeds();
+        failed
+            .filter_map(|answer| feeds.iter().find(|feed| feed.tag() == answer.module))
+            .filter_map(|feed| feed.module().quarantined_for())
+            .max()
+    }
+}

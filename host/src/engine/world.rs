@@ -1,0 +1,159 @@
+//! What changes: presence, who shares a room with whom, and the logs. One lock is around all of it.
+
+use std::collections::HashMap;
+
+use presence_router_api::{SharedRoomPresence, UserPresenceState};
+
+use crate::config::Tracking;
+use crate::delivery::{Destinations, PresenceContent, PresenceEvent, PresenceFilter, Streams};
+use crate::directory::{Directory, Event, Joined, RoomKey};
+use crate::presence::{Presence, UserKey, UserPresence};
+use crate::routing::SharedRooms;
+
+/// How long after somebody was last active they are still told of to people who come to share a room with them, although
+/// they are offline. As Synapse has it: a week.
+const RECENTLY: u64 = 7 * 24 * 60 * 60 * 1_000;
+
+/// The state of a server.
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) presence: Presence,
+    pub(super) directory: Directory,
+    pub(super) streams: Streams,
+    /// Users who are to get a full snapshot, and whoever of their devices has read less than this position.
+    pub(super) snapshots: HashMap<UserKey, u64>,
+    /// Whether shared rooms count.
+    pub(super) room_presence: SharedRoomPresence,
+    /// What is to be sent to other homeservers.
+    pub(super) destinations: Destinations,
+    pub(super) tracking: Tracking,
+}
+
+impl World {
+    pub(super) fn shared_rooms(&self) -> SharedRooms<'_> {
+        SharedRooms::new(&self.directory, self.room_presence)
+    }
+
+    /// A user's presence as clients see it.
+    pub(super) fn content(&self, user: UserKey, now: u64) -> PresenceContent {
+        PresenceContent::at(self.presence.state(user), now)
+    }
+
+    /// A user's state as it crosses to modules.
+    pub(super) fn crossing(&self, user: UserKey) -> Option<UserPresenceState> {
+        let id = self.directory.id(user)?;
+        Some(crossing(id.as_str(), self.presence.state(user)))
+    }
+
+    /// The events of users, as far as a filter admits them.
+    pub(super) fn events(
+        &self,
+        filter: &PresenceFilter,
+        users: impl Iterator<Item = UserKey>,
+        now: u64,
+    ) -> Vec<PresenceEvent> {
+        users
+            .filter_map(|user| {
+                let id = self.directory.id(user)?;
+                filter.admits(id.as_str()).then(|| PresenceEvent {
+                    sender: id.clone(),
+                    content: self.content(user, now),
+                })
+            })
+            .collect()
+    }
+
+    /// Of users whom a module showed by the states that they had at a position, those who still have them. The others' new
+    /// states are on their way through the module, which may route them elsewhere.
+    pub(super) fn unchanged_since<'a>(
+        &'a self,
+        users: &'a [UserKey],
+        position: u64,
+    ) -> impl Iterator<Item = UserKey> + 'a {
+        let unchanged = move |user: &UserKey| self.streams.last_change(*user) <= position;
+        users.iter().copied().filter(unchanged)
+    }
+
+    /// Whether there is something to say of a user to who has never heard of them.
+    pub(super) fn is_worth_introducing(&self, user: UserKey, now: u64) -> bool {
+        let UserPresence {
+            state,
+            last_active_ts,
+            status_msg,
+            ..
+        } = self.presence.state(user);
+        *state != presence_router_api::PresenceState::Offline
+            || status_msg.is_some()
+            || (*last_active_ts > 0 && now.saturating_sub(*last_active_ts) < RECENTLY)
+    }
+
+    /// Notes a change worth telling, and that it is to be sent to homeservers with people who share a room.
+    pub(super) fn changed(&mut self, user: UserKey) {
+        self.streams.changed(user);
+        self.queue_for_room_servers(user);
+    }
+
+    /// A user's state is to be sent to the homeservers of people who share a room. Only this homeserver's users' is.
+    pub(super) fn queue_for_room_servers(&mut self, user: UserKey) {
+        if !self.is_mine(user) {
+            return;
+        }
+        let rooms = SharedRooms::new(&self.directory, self.room_presence);
+        for server in rooms.remote_servers(user) {
+            self.destinations.queue(server, user);
+        }
+    }
+
+    pub(super) fn is_mine(&self, user: UserKey) -> bool {
+        let id = self.directory.id(user);
+        id.is_some_and(|id| id.server_name() == &**self.directory.server_name())
+    }
+
+    /// Applies a change of who is where, and returns the room if it has changed. Those who see each other only now, and whom
+    /// to wake, are found by the position that it gets.
+    pub(super) fn apply(&mut self, event: &Event, now: u64) -> Option<RoomKey> {
+        let position = self.streams.position() + 1;
+        let change = self.directory.apply(event, position)?;
+        self.streams.advance();
+        if change.joined == Joined::Seen && self.room_presence == SharedRoomPresence::Additive {
+            self.introduce(change.user, change.room, now);
+        }
+        Some(change.room)
+    }
+
+    /// Who joins a room is introduced to its other homeservers; or, when they are of one, the room's local people to it.
+    fn introduce(&mut self, user: UserKey, room: RoomKey, now: u64) {
+        if self.tracking == Tracking::Disabled {
+            return;
+        }
+        if self.is_mine(user) {
+            if self.is_worth_introducing(user, now) {
+                for server in self.directory.remote_servers(room) {
+                    self.destinations.queue(server, user);
+                }
+            }
+            return;
+        }
+        let Some(server) = self.directory.remote_server_or_insert(user) else {
+            return;
+        };
+        for member in self.directory.members(room) {
+            if self.is_mine(*member) && self.is_worth_introducing(*member, now) {
+                self.destinations.queue(server, *member);
+            }
+        }
+    }
+}
+
+/// A state as it crosses to modules.
+pub(super) fn crossing(user_id: &str, presence: &UserPresence) -> UserPresenceState {
+    UserPresenceState {
+        state: presence.state,
+        last_active_ts: presence.last_active_ts,
+        last_federation_update_ts: presence.last_federation_update_ts,
+        last_user_sync_ts: presence.last_user_sync_ts,
+        status_msg: presence.status_msg.as_deref().map(Into::into).into(),
+        currently_active: presence.currently_active,
+        ..UserPresenceState::offline(user_id)
+    }
+}
