@@ -191,8 +191,8 @@ impl Streams {
             .map(|update| update.user)
     }
 
-    /// Whether what a token has read of the modules had a change in it.
-    fn was_told(&self, reader: UserKey, token: &SyncToken, user: UserKey, change: u64) -> bool {
+    /// Whether what a token has read of the modules' logs had a change in it.
+    pub fn was_told(&self, reader: UserKey, token: &SyncToken, user: UserKey, change: u64) -> bool {
         self.modules.iter().any(|(tag, log)| {
             let read = log.effective(token.cursor(*tag)).routed;
             log.routed_by(reader, read, user, change)

@@ -84,6 +84,7 @@ impl Shared {
     /// Adds what the modules said to a sync's answer. When some did not answer, it tells how long these are left alone.
     pub(super) fn take_in(
         &self,
+        session: &Session,
         caught_up: &CaughtUp,
         token: &mut SyncToken,
         events: &mut Vec<PresenceEvent>,
@@ -99,7 +100,13 @@ impl Shared {
             let cursor = match answer.and_then(|answer| answer.users.as_ref()) {
                 None => cursor,
                 Some(shown) => {
-                    users.extend(world.unchanged_since(shown, *position));
+                    let streams = &world.streams;
+                    let told_by_others = |user: &UserKey| {
+                        cursor.routed == 0
+                            && streams.was_told(session.user, token, *user, streams.last_change(*user))
+                    };
+                    let shown = world.unchanged_since(shown, *position);
+                    users.extend(shown.filter(|user| !told_by_others(user)));
                     let asked_for_all = cursor.routed == 0 || cursor.owes == Owes::All;
                     Cursor {
                         routed: *position,

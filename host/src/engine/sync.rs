@@ -260,7 +260,7 @@ impl Shared {
                     }
                 };
                 catching_up = None;
-                retry = self.take_in(&caught_up, &mut token, &mut events, filter);
+                retry = self.take_in(session, &caught_up, &mut token, &mut events, filter);
             }
             if !events.is_empty() || Instant::now() >= deadline {
                 return Ok(SyncAnswer {

@@ -81,6 +81,15 @@ pub(super) async fn serve_routed(rooms: &[&[&str]], puppets: &[&Arc<Puppet>]) ->
 }
 
 impl Routed {
+    /// Adds a module.
+    pub(super) async fn attach(mut self, puppet: &Arc<Puppet>) -> Self {
+        let clock = Arc::clone(&self.engine.0.clock);
+        let module = puppet.start(clock, CALL_TIMEOUT).await;
+        self.engine.attach(module.expect("starts"));
+        self.puppets.push(Arc::clone(puppet));
+        self
+    }
+
     /// Waits until the newest change of a user was routed.
     pub(super) async fn routed(&self, name: &str) {
         self.time.until(|| self.is_routed(name)).await;

@@ -10,6 +10,7 @@ mod model;
 mod rooms;
 mod routed;
 mod sent;
+mod several;
 mod stop;
 mod trouble;
 mod waiting;

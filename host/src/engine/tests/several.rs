@@ -1,0 +1,115 @@
+//! Several routers: what they say is united, and what one of them does not say holds up nobody.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use presence_router_api::PresenceState::{Online, Unavailable};
+
+use crate::engine::tests::broadcast::Broadcast;
+use crate::engine::tests::kit::serve_routed;
+use crate::modules::puppet::{Mood, Puppet};
+
+const ALL_TO_EVE: Broadcast = Broadcast {
+    to: &["eve"],
+    but_of: &[],
+};
+const BUT_ALICE_TO_EVE: Broadcast = Broadcast {
+    to: &["eve"],
+    but_of: &["alice"],
+};
+const ALL_TO_DAVE: Broadcast = Broadcast {
+    to: &["dave"],
+    but_of: &[],
+};
+
+// Synapse tests/events/test_presence_router.py: several modules' answers are united.
+#[tokio::test(start_paused = true)]
+async fn what_the_routers_say_is_united() {
+    let (first, second) = (BUT_ALICE_TO_EVE.puppet(), ALL_TO_DAVE.puppet());
+    let server = serve_routed(&[], &[&first, &second]).await;
+    let (alice, bob) = (server.client("alice"), server.client("bob"));
+    let (mut dave, mut eve) = (server.client("dave"), server.client("eve"));
+    assert!(dave.sync().await.is_empty() && eve.sync().await.is_empty());
+    alice.put(Online, "").await;
+    bob.put(Unavailable, "").await;
+    server.routed("alice").await;
+    server.routed("bob").await;
+    assert_eq!(dave.sync().await, ["alice online", "bob unavailable"]);
+    assert_eq!(eve.sync().await, ["bob unavailable"]);
+    assert!(dave.sync().await.is_empty() && eve.sync().await.is_empty());
+    assert_eq!(
+        server.client("dave").sync().await,
+        ["alice online", "bob unavailable"]
+    );
+    assert_eq!(server.client("eve").sync().await, ["bob unavailable"]);
+    assert_eq!(eve.look_at("alice").await, None);
+    assert_eq!(dave.look_at("alice").await.as_deref(), Some("online"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_two_routers_say_is_told_once_also_when_one_is_late() {
+    let (first, second) = (ALL_TO_EVE.puppet(), ALL_TO_EVE.puppet());
+    let server = serve_routed(&[], &[&first, &second]).await;
+    let (alice, mut eve) = (server.client("alice"), server.client("eve"));
+    assert!(eve.sync().await.is_empty());
+    alice.put(Online, "one").await;
+    server.routed("alice").await;
+    assert_eq!(eve.sync().await, ["alice online one"]);
+    assert!(eve.sync().await.is_empty());
+
+    second.set_mood(Mood::Fail);
+    alice.put(Online, "two").await;
+    let told = eve.long_poll(Duration::from_secs(5));
+    server.pass_until(|| told.is_finished()).await;
+    assert_eq!(eve.read(&told.await.expect("ends")), ["alice online two"]);
+    second.set_mood(Mood::Answer);
+    server.settle().await;
+    assert!(eve.sync().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_router_that_fails_owes_its_part_alone() {
+    let (good, bad) = (BUT_ALICE_TO_EVE.puppet(), ALL_TO_EVE.puppet());
+    let server = serve_routed(&[], &[&good, &bad]).await;
+    let (alice, bob, mut eve) = (server.client("alice"), server.client("bob"), server.client("eve"));
+    alice.put(Online, "").await;
+    bob.put(Online, "").await;
+    server.settle().await;
+    bad.set_mood(Mood::Fail);
+    // Bob by the one that answers; the other owes Alice.
+    assert_eq!(eve.sync().await, ["bob online"]);
+    assert!(eve.sync().await.is_empty());
+    bad.set_mood(Mood::Answer);
+    // What both say of Bob was told already.
+    let told = eve.long_poll(Duration::from_secs(5));
+    server.pass_until(|| told.is_finished()).await;
+    assert_eq!(eve.read(&told.await.expect("ends")), ["alice online"]);
+    assert!(eve.sync().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_replaces_shared_rooms_does_so_for_all() {
+    let (first, second) = (BUT_ALICE_TO_EVE.puppet(), Arc::new(Puppet::silent().replacing()));
+    let server = serve_routed(&[&["alice", "bob"]], &[&first, &second]).await;
+    let (alice, mut bob) = (server.client("alice"), server.client("bob"));
+    alice.put(Online, "").await;
+    server.routed("alice").await;
+    assert!(bob.sync().await.is_empty());
+    assert_eq!(bob.look_at("alice").await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_router_that_comes_later_shows_who_is_there_already() {
+    let first = BUT_ALICE_TO_EVE.puppet();
+    let server = serve_routed(&[], &[&first]).await;
+    let (alice, bob, mut eve) = (server.client("alice"), server.client("bob"), server.client("eve"));
+    alice.put(Online, "").await;
+    bob.put(Online, "").await;
+    server.settle().await;
+    assert_eq!(eve.sync().await, ["bob online"]);
+    let server = server.attach(&ALL_TO_EVE.puppet()).await;
+    server.settle().await;
+    // Bob was told of already.
+    assert_eq!(eve.sync().await, ["alice online"]);
+    assert!(eve.sync().await.is_empty());
+}
