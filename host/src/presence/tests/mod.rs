@@ -2,6 +2,7 @@
 
 mod matrices;
 mod model;
+mod properties;
 mod rules;
 mod time;
 

@@ -1,18 +1,17 @@
-//! Properties: `Presence` equals a naive model that replays the whole log, a millisecond at a time.
+//! A naive model of `Presence`: it replays the whole log, a millisecond at a time.
 //!
-//! The model is written from the rules alone and shares no code with what it checks. Its timings are some
-//! tens of milliseconds, so that every order of timeouts comes up.
+//! It is written from the rules alone and shares no code with what it checks. `properties.rs` compares them.
 
 use std::collections::BTreeMap;
 
 use PresenceState::{Busy, Offline, Online, Unavailable};
-use proptest::prelude::{Strategy, any, prop_oneof};
-use proptest::{collection, prop_assert, prop_assert_eq, proptest, sample};
+use proptest::prelude::{Strategy, prop_oneof};
+use proptest::{collection, sample};
 
 use super::*;
 
 #[derive(Debug, Clone)]
-enum Event {
+pub(super) enum Event {
     Set(PresenceState, Option<&'static str>),
     SyncStarted(PresenceState),
     SyncEnded,
@@ -20,14 +19,14 @@ enum Event {
 
 /// An event of one device of one user, some time after the one before.
 #[derive(Debug, Clone)]
-struct Entry {
-    wait: u64,
-    user: u32,
-    device: &'static str,
-    event: Event,
+pub(super) struct Entry {
+    pub(super) wait: u64,
+    pub(super) user: u32,
+    pub(super) device: &'static str,
+    pub(super) event: Event,
 }
 
-fn entries(longest_wait: u64) -> impl Strategy<Value = Vec<Entry>> {
+pub(super) fn entries(longest_wait: u64) -> impl Strategy<Value = Vec<Entry>> {
     let event = prop_oneof![
         (
             sample::select(vec![Offline, Unavailable, Online, Busy]),
@@ -51,7 +50,7 @@ fn entries(longest_wait: u64) -> impl Strategy<Value = Vec<Entry>> {
     collection::vec(entry, 0..40)
 }
 
-fn timings() -> impl Strategy<Value = Timing> {
+pub(super) fn timings() -> impl Strategy<Value = Timing> {
     (0..12_u64, 0..30_u64, 0..30_u64, 0..60_u64).prop_map(|(granularity, idle, sync_online, busy)| Timing {
         last_active_granularity: granularity,
         idle_timeout: idle,
@@ -60,7 +59,7 @@ fn timings() -> impl Strategy<Value = Timing> {
     })
 }
 
-fn apply(presence: &mut Presence, entry: &Entry, now: u64) -> Change {
+pub(super) fn apply(presence: &mut Presence, entry: &Entry, now: u64) -> Change {
     let (user, device) = (UserKey(entry.user), DeviceId::from(entry.device));
     match entry.event {
         Event::Set(state, message) => presence.set(user, &device, state, message, now),
@@ -69,20 +68,11 @@ fn apply(presence: &mut Presence, entry: &Entry, now: u64) -> Change {
     }
 }
 
-/// What others see of a user at a glance.
-fn visible(presence: &UserPresence) -> (PresenceState, Option<String>, bool) {
-    (
-        presence.state,
-        presence.status_msg.as_deref().map(str::to_owned),
-        presence.currently_active,
-    )
-}
-
 #[derive(Debug, Default, Clone, PartialEq)]
-struct Outcome {
-    users: BTreeMap<u32, UserPresence>,
+pub(super) struct Outcome {
+    pub(super) users: BTreeMap<u32, UserPresence>,
     /// Who was told of, when, in order.
-    told: Vec<(u64, u32)>,
+    pub(super) told: Vec<(u64, u32)>,
 }
 
 #[derive(Default)]
@@ -95,7 +85,7 @@ struct ModelDevice {
 }
 
 /// Replays the log from the beginning to `end`.
-fn replay(timing: &Timing, start: u64, log: &[(u64, Entry)], end: u64) -> Outcome {
+pub(super) fn replay(timing: &Timing, start: u64, log: &[(u64, Entry)], end: u64) -> Outcome {
     let mut devices: BTreeMap<(u32, &str), ModelDevice> = BTreeMap::new();
     let mut outcome = Outcome::default();
     for now in start..=end {
@@ -195,172 +185,5 @@ fn settle(
             user.last_federation_update_ts = now;
             outcome.told.push((now, key));
         }
-    }
-}
-
-const START: u64 = 1_000;
-
-/// The entries with their times.
-fn timed(entries: Vec<Entry>) -> Vec<(u64, Entry)> {
-    let mut now = START;
-    entries
-        .into_iter()
-        .map(|entry| {
-            now += entry.wait;
-            (now, entry)
-        })
-        .collect()
-}
-
-fn observed(presence: &Presence, told: Vec<(u64, u32)>) -> Outcome {
-    Outcome {
-        users: (0..2)
-            .map(|user| (user, presence.state(UserKey(user)).clone()))
-            .collect(),
-        told,
-    }
-}
-
-/// Each user's timeout is in the queue, once, and nothing else is.
-fn assert_timeouts_in_step(presence: &Presence) {
-    let mut expected: Vec<_> = (0..)
-        .map(UserKey)
-        .zip(&presence.users)
-        .filter_map(|(key, user)| Some((user.next_timeout(&presence.timing)?, key)))
-        .collect();
-    expected.sort();
-    assert_eq!(presence.timeouts.entries(), expected);
-}
-
-proptest! {
-    // Told, states and every time: all is equal when `expire` is called at each `next_timeout`.
-    #[test]
-    fn presence_equals_the_model(entries in entries(70), timing in timings(), rest in 0..150_u64) {
-        let log = timed(entries);
-        let end = log.last().map_or(START, |(at, _)| *at) + rest;
-        let mut presence = Presence::new(timing);
-        let mut told = Vec::new();
-        let fire = |presence: &mut Presence, told: &mut Vec<_>, until: u64| {
-            while let Some(at) = presence.next_timeout().filter(|at| *at <= until) {
-                let mut users = presence.expire(at);
-                users.sort();
-                told.extend(users.into_iter().map(|user| (at, user.0)));
-            }
-        };
-        for (at, entry) in &log {
-            fire(&mut presence, &mut told, *at);
-            if apply(&mut presence, entry, *at) == Change::WorthTelling {
-                told.push((*at, entry.user));
-            }
-            assert_timeouts_in_step(&presence);
-        }
-        fire(&mut presence, &mut told, end);
-        prop_assert_eq!(observed(&presence, told), replay(&timing, START, &log, end));
-    }
-
-    // However seldom `expire` is called, what others see is the same once it is.
-    #[test]
-    fn late_timeouts_lead_to_the_same_state(
-        entries in entries(70),
-        timing in timings(),
-        fire in collection::vec(any::<bool>(), 40),
-        rest in 0..150_u64,
-    ) {
-        let log = timed(entries);
-        let end = log.last().map_or(START, |(at, _)| *at) + rest;
-        let mut presence = Presence::new(timing);
-        for ((at, entry), fire) in log.iter().zip(fire) {
-            if fire {
-                let _ = presence.expire(*at);
-            }
-            let _ = apply(&mut presence, entry, *at);
-        }
-        let _ = presence.expire(end);
-
-        let same = |user: &UserPresence| UserPresence { last_federation_update_ts: 0, ..user.clone() };
-        for (user, expected) in replay(&timing, START, &log, end).users {
-            prop_assert_eq!(same(presence.state(UserKey(user))), same(&expected));
-        }
-    }
-
-    #[test]
-    fn expire_before_the_next_timeout_changes_nothing(
-        entries in entries(120_000),
-        part in 0.0..1.0_f64,
-    ) {
-        let mut presence = Presence::new(Timing::default());
-        for (at, entry) in timed(entries) {
-            let _ = presence.expire(at);
-            let _ = apply(&mut presence, &entry, at);
-            let before = (observed(&presence, Vec::new()), presence.timeouts.entries());
-            let ahead = presence.next_timeout().map_or(u64::MAX, |next| next - 1) - at;
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_precision_loss,
-                clippy::cast_sign_loss,
-                reason = "any moment between will do"
-            )]
-            let early = at + (ahead as f64 * part) as u64;
-            prop_assert!(presence.expire(early).is_empty());
-            prop_assert_eq!(before, (observed(&presence, Vec::new()), presence.timeouts.entries()));
-        }
-    }
-
-    #[test]
-    fn two_hours_without_syncs_leave_everybody_offline_and_no_timeout(entries in entries(4_000_000)) {
-        let mut presence = Presence::new(Timing::default());
-        let mut now = START;
-        for (at, entry) in timed(entries) {
-            let _ = apply(&mut presence, &entry, at);
-            now = at;
-        }
-        for (user, device) in [(0, "A"), (0, "B"), (1, "A"), (1, "B")] {
-            for _ in 0..40 {
-                let _ = presence.sync_ended(UserKey(user), &DeviceId::from(device), now);
-            }
-        }
-        let _ = presence.expire(now + 2 * HOUR);
-        for user in 0..2 {
-            prop_assert_eq!(presence.state(UserKey(user)).state, Offline);
-            prop_assert!(!presence.state(UserKey(user)).currently_active);
-        }
-        prop_assert_eq!(presence.next_timeout(), None);
-        prop_assert!(presence.users.iter().all(|user| user.next_timeout(&presence.timing).is_none()));
-    }
-
-    // Apart from a jump of the last activity.
-    #[test]
-    fn an_operation_is_told_exactly_when_something_visible_changed(
-        entries in entries(120_000),
-        prompt in any::<bool>(),
-    ) {
-        let mut presence = Presence::new(Timing::default());
-        for (at, entry) in timed(entries) {
-            if prompt {
-                let before = observed(&presence, Vec::new()).users;
-                let told = presence.expire(at);
-                for (user, before) in before {
-                    let changed = visible(&before) != visible(presence.state(UserKey(user)));
-                    prop_assert_eq!(told.contains(&UserKey(user)), changed);
-                }
-            }
-            let before = presence.state(UserKey(entry.user)).clone();
-            let change = apply(&mut presence, &entry, at);
-            let after = presence.state(UserKey(entry.user));
-            let jumped = after.last_active_ts > before.last_active_ts + MINUTE && !after.currently_active;
-            let expected = visible(&before) != visible(after) || jumped;
-            prop_assert_eq!(change == Change::WorthTelling, expected);
-        }
-    }
-
-    #[test]
-    fn no_clock_makes_it_panic(entries in entries(0), times in collection::vec(any::<u64>(), 40)) {
-        let mut presence = Presence::new(Timing::default());
-        for (entry, now) in entries.iter().zip(times) {
-            let _ = presence.expire(now / 2);
-            let _ = apply(&mut presence, entry, now);
-            assert_timeouts_in_step(&presence);
-        }
-        let _ = presence.expire(u64::MAX);
     }
 }
