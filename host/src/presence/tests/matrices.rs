@@ -24,7 +24,7 @@ fn timeout(state: PresenceState) -> u64 {
     1 + if state == Busy { HOUR } else { 30 * SECOND }
 }
 
-// Synapse: test_set_presence_from_syncing_multi_device.
+// Synapse tests/handlers/test_presence.py: test_set_presence_from_syncing_multi_device.
 #[test]
 fn while_both_devices_sync_each_goes_idle_in_its_turn() {
     for (first, second, both, first_idle, both_idle) in [
@@ -63,7 +63,7 @@ fn while_both_devices_sync_each_goes_idle_in_its_turn() {
     }
 }
 
-// Synapse: test_set_presence_from_non_syncing_multi_device.
+// Synapse tests/handlers/test_presence.py: test_set_presence_from_non_syncing_multi_device.
 #[test]
 fn a_device_whose_sync_ended_goes_offline_and_leaves_the_other() {
     for (first, second, both, second_only) in [

@@ -11,7 +11,7 @@ fn a_user_never_seen_is_offline() {
     assert_eq!(Scene::new().presence.next_timeout(), None);
 }
 
-// Synapse: test_set_presence_from_syncing_multi_device, for syncs.
+// Synapse tests/handlers/test_presence.py: test_set_presence_from_syncing_multi_device, for syncs.
 #[test]
 fn the_state_is_the_greatest_of_the_devices() {
     let mut scene = Scene::new();
@@ -48,7 +48,7 @@ fn a_put_of_offline_leaves_the_other_devices() {
     assert_eq!(scene.state(), Unavailable);
 }
 
-// Synapse: test_user_reset_online_with_no_status, test_set_presence_with_status_msg_none,
+// Synapse tests/handlers/test_presence.py: test_user_reset_online_with_no_status, test_set_presence_with_status_msg_none,
 // test_user_goes_offline_manually_with_no_status_msg.
 #[test]
 fn a_put_without_a_status_message_or_with_an_empty_one_clears_it() {
@@ -61,7 +61,7 @@ fn a_put_without_a_status_message_or_with_an_empty_one_clears_it() {
     }
 }
 
-// Synapse: test_user_goes_offline_manually_with_status_msg.
+// Synapse tests/handlers/test_presence.py: test_user_goes_offline_manually_with_status_msg.
 #[test]
 fn an_offline_user_may_have_a_status_message() {
     let mut scene = Scene::new();
@@ -73,7 +73,7 @@ fn an_offline_user_may_have_a_status_message() {
     assert_eq!(scene.presence.next_timeout(), None);
 }
 
-// Synapse: test_set_presence_from_syncing_keeps_status.
+// Synapse tests/handlers/test_presence.py: test_set_presence_from_syncing_keeps_status.
 #[test]
 fn a_sync_never_touches_the_status_message() {
     let mut scene = Scene::new();
@@ -84,7 +84,7 @@ fn a_sync_never_touches_the_status_message() {
     assert_eq!(scene.user().status_msg.as_deref(), Some("hi"));
 }
 
-// Synapse: test_set_presence_from_syncing_is_set.
+// Synapse tests/handlers/test_presence.py: test_set_presence_from_syncing_is_set.
 #[test]
 fn a_sync_sets_the_state_up_and_down() {
     let mut scene = Scene::new();
@@ -94,7 +94,7 @@ fn a_sync_sets_the_state_up_and_down() {
     assert_eq!(scene.state(), Unavailable);
 }
 
-// Synapse: test_set_presence_from_syncing_not_set.
+// Synapse tests/handlers/test_presence.py: test_set_presence_from_syncing_not_set.
 #[test]
 fn a_sync_as_offline_changes_nothing() {
     let mut scene = Scene::new();
@@ -111,7 +111,7 @@ fn a_sync_as_offline_changes_nothing() {
     );
 }
 
-// Synapse: test_set_presence_from_syncing_keeps_busy.
+// Synapse tests/handlers/test_presence.py: test_set_presence_from_syncing_keeps_busy.
 #[test]
 fn a_sync_never_lowers_busy_but_a_put_does() {
     let mut scene = Scene::new();

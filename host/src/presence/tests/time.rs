@@ -5,7 +5,7 @@ use PresenceState::{Busy, Offline, Online, Unavailable};
 
 use super::*;
 
-// Synapse: test_user_goes_offline_by_timeout_status_msg_remain.
+// Synapse tests/handlers/test_presence.py: test_user_goes_offline_by_timeout_status_msg_remain.
 #[test]
 fn a_timeout_keeps_the_status_message() {
     let mut scene = Scene::new();
@@ -42,7 +42,7 @@ fn the_thirty_seconds_count_from_the_end_of_the_last_sync() {
     assert_eq!(scene.state(), Offline);
 }
 
-// Synapse: test_idle_timer.
+// Synapse tests/handlers/test_presence.py: test_idle_timer.
 #[test]
 fn an_online_user_is_unavailable_when_idle_for_more_than_five_minutes() {
     let mut scene = Scene::new();
@@ -54,7 +54,7 @@ fn an_online_user_is_unavailable_when_idle_for_more_than_five_minutes() {
     assert_eq!(scene.presence.next_timeout(), None, "the sync still runs");
 }
 
-// Synapse: test_busy_no_idle, and BUSY_ONLINE_TIMEOUT.
+// Synapse tests/handlers/test_presence.py: test_busy_no_idle, and BUSY_ONLINE_TIMEOUT.
 #[test]
 fn a_busy_user_never_idles_and_is_offline_after_more_than_an_hour() {
     let mut scene = Scene::new();
@@ -74,7 +74,7 @@ fn a_busy_user_whose_sync_runs_stays_busy() {
     assert_eq!(scene.state(), Busy);
 }
 
-// Synapse: test_offline_to_online, test_last_active.
+// Synapse tests/handlers/test_presence.py: test_offline_to_online, test_last_active.
 #[test]
 fn an_online_user_is_currently_active_for_less_than_a_minute_and_its_lapse_is_told() {
     let mut scene = Scene::new();
@@ -124,7 +124,7 @@ fn activity_after_more_than_a_minute_of_busy_is_told() {
     assert_eq!(scene.set("A", Busy), Change::WorthTelling);
 }
 
-// Synapse: test_offline_to_online, test_online_to_offline, test_online_to_idle.
+// Synapse tests/handlers/test_presence.py: test_offline_to_online, test_online_to_offline, test_online_to_idle.
 #[test]
 fn the_time_of_the_last_federation_update_moves_with_what_is_told_and_only_then() {
     let mut scene = Scene::new();
