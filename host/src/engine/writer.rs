@@ -92,7 +92,8 @@ impl Writer {
         let now = self.shared.clock.now_ms();
         let mut world = self.shared.world.write();
         let mut outcome = Outcome {
-            changed: world.presence.expire(now),
+            // The pings are for other servers, with whom nobody speaks yet.
+            changed: world.presence.expire(now).changed,
             ..Outcome::default()
         };
         for command in batch.drain(..) {

@@ -31,7 +31,8 @@ impl From<Arc<str>> for DeviceId {
 
 #[derive(Debug)]
 pub(super) struct Device {
-    id: DeviceId,
+    /// `None` for the stand-in.
+    id: Option<DeviceId>,
     /// When it was last set, or a sync of it began.
     pub(super) last_active: u64,
     /// When it last did something, or a sync of it began or ended.
@@ -41,7 +42,7 @@ pub(super) struct Device {
 }
 
 impl Device {
-    fn new(id: DeviceId) -> Self {
+    fn new(id: Option<DeviceId>) -> Self {
         Self {
             id,
             last_active: 0,
@@ -74,32 +75,34 @@ impl Devices {
     }
 
     pub(super) fn find(&mut self, id: &DeviceId) -> Option<&mut Device> {
-        self.0.iter_mut().find(|device| device.id == *id)
+        self.0.iter_mut().find(|device| device.id.as_ref() == Some(id))
     }
 
     /// The device, which starts out as offline.
     pub(super) fn get_or_add(&mut self, id: &DeviceId) -> &mut Device {
-        let index = self
-            .0
-            .iter()
-            .position(|device| device.id == *id)
-            .unwrap_or_else(|| {
-                let mut devices = mem::take(&mut self.0).into_vec();
-                devices.reserve_exact(1);
-                devices.push(Device::new(id.clone()));
-                self.0 = devices.into_boxed_slice();
-                self.0.len() - 1
-            });
-        &mut self.0[index]
+        self.entry(Some(id))
+    }
+
+    /// The stand-in, which starts out as offline. It carries a state that came without a device: one that was
+    /// restored, or set by a module.
+    pub(super) fn stand_in(&mut self) -> &mut Device {
+        self.entry(None)
+    }
+
+    /// Makes devices of a greater state be of this one.
+    pub(super) fn cap(&mut self, state: PresenceState) {
+        for device in &mut self.0 {
+            device.state = device.state.min(state);
+        }
+    }
+
+    pub(super) fn drop_stand_in(&mut self) {
+        self.drop_if(|device| device.id.is_none());
     }
 
     /// Forgets the offline devices that have no running sync.
     pub(super) fn drop_spent(&mut self) {
-        if self.0.iter().any(Device::is_spent) {
-            let mut devices = mem::take(&mut self.0).into_vec();
-            devices.retain(|device| !device.is_spent());
-            self.0 = devices.into_boxed_slice();
-        }
+        self.drop_if(Device::is_spent);
     }
 
     pub(super) fn iter(&self) -> slice::Iter<'_, Device> {
@@ -108,6 +111,29 @@ impl Devices {
 
     pub(super) fn iter_mut(&mut self) -> slice::IterMut<'_, Device> {
         self.0.iter_mut()
+    }
+
+    fn entry(&mut self, id: Option<&DeviceId>) -> &mut Device {
+        let index = self
+            .0
+            .iter()
+            .position(|device| device.id.as_ref() == id)
+            .unwrap_or_else(|| {
+                let mut devices = mem::take(&mut self.0).into_vec();
+                devices.reserve_exact(1);
+                devices.push(Device::new(id.cloned()));
+                self.0 = devices.into_boxed_slice();
+                self.0.len() - 1
+            });
+        &mut self.0[index]
+    }
+
+    fn drop_if(&mut self, unwanted: impl Fn(&Device) -> bool) {
+        if self.0.iter().any(&unwanted) {
+            let mut devices = mem::take(&mut self.0).into_vec();
+            devices.retain(|device| !unwanted(device));
+            self.0 = devices.into_boxed_slice();
+        }
     }
 }
 
@@ -147,7 +173,7 @@ mod tests {
         assert_eq!(
             devices
                 .iter()
-                .map(|device| device.id.as_str())
+                .filter_map(|device| device.id.as_ref().map(DeviceId::as_str))
                 .collect::<Vec<_>>(),
             ["0", "2"]
         );
@@ -167,5 +193,27 @@ mod tests {
         devices.get_or_add(&DeviceId::from(Arc::from("0"))).state = Busy;
         assert_eq!(devices.iter().len(), 1);
         assert_eq!(devices.merged_state(), Busy);
+    }
+
+    #[test]
+    fn the_stand_in_is_no_device_with_an_id() {
+        let mut devices = devices(&[Unavailable]);
+        devices.stand_in().state = Busy;
+        devices.stand_in().last_seen = 5;
+        assert_eq!(devices.iter().len(), 2);
+        assert_eq!(devices.merged_state(), Busy);
+        assert!(devices.find(&DeviceId::from("")).is_none());
+
+        devices.drop_stand_in();
+        assert_eq!(devices.iter().len(), 1);
+        assert_eq!(devices.merged_state(), Unavailable);
+    }
+
+    #[test]
+    fn a_cap_lowers_and_never_raises() {
+        let mut devices = devices(&[Offline, Unavailable, Online, Busy]);
+        devices.cap(Online);
+        let states: Vec<_> = devices.iter().map(|device| device.state).collect();
+        assert_eq!(states, [Offline, Unavailable, Online, Online]);
     }
 }

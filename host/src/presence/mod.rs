@@ -1,5 +1,5 @@
-//! What state each user of this server is in: their devices, merging, timeouts, what is worth telling.
-//! Pure: it does no I/O and reads no clock, and knows nothing of who hears of a change.
+//! What state each user is in: their devices, merging, the word of other servers, timeouts, what is worth
+//! telling. Pure: it does no I/O and reads no clock, and knows nothing of who hears of a change.
 //!
 //! Time is the parameter `now`, in milliseconds since the Unix epoch. Each operation first applies what
 //! is already overdue for its user, so the outcome does not depend on how promptly
@@ -17,7 +17,7 @@
 //!
 //! // Nothing was heard of the phone for more than 30 s.
 //! assert_eq!(presence.next_timeout(), Some(31_001));
-//! assert_eq!(presence.expire(31_001), [alice]);
+//! assert_eq!(presence.expire(31_001).changed, [alice]);
 //! assert_eq!(presence.state(alice).state, PresenceState::Offline);
 //! ```
 
@@ -37,7 +37,7 @@ pub use self::notify::Change;
 use self::timeouts::Timeouts;
 pub use self::timeouts::Timing;
 use self::user::User;
-pub use self::user::UserPresence;
+pub use self::user::{Origin, RemoteUpdate, UserPresence};
 
 /// The dense number of a user, given by the directory: memory is taken for all numbers up to the
 /// greatest in use.
@@ -50,7 +50,18 @@ impl UserKey {
     }
 }
 
-/// The presence of all users of this server.
+/// What time alone has done. Nobody is in both lists, nor in one of them twice.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[must_use = "the changes are to be told"]
+pub struct Expired {
+    /// The users with a change worth telling.
+    pub changed: Vec<UserKey>,
+    /// Users of this server of whom other servers are due a sign of life. Nothing that anybody sees has
+    /// changed, so clients hear nothing of it.
+    pub pings: Vec<UserKey>,
+}
+
+/// The presence of all users: those of this server, and those of others of whom something is known.
 #[derive(Debug)]
 pub struct Presence {
     timing: Timing,
@@ -113,42 +124,99 @@ impl Presence {
         self.update(user, now, |user| user.sync_ended(device, now))
     }
 
+    /// Another server tells of its user, in an `m.presence` EDU. Whether it may speak for the user is for the
+    /// caller to have checked.
+    pub fn receive(&mut self, user: UserKey, update: &RemoteUpdate<'_>, now: u64) -> Change {
+        self.update(user, now, |user| user.receive(update, now))
+    }
+
+    /// A module sets a user's presence: Synapse's `set_presence_for_users`. It is told of even when it
+    /// changes nothing.
+    ///
+    /// Of a local user it holds against all devices, until one of them acts: then the greatest state counts
+    /// again. Like the state of a device that does not sync it times out, and an explicit [`set`](Self::set)
+    /// ends it. Of a remote user it holds until the next word of their server, and times out like one.
+    pub fn set_by_module(
+        &mut self,
+        user: UserKey,
+        origin: Origin,
+        state: PresenceState,
+        status_msg: Option<&str>,
+        now: u64,
+    ) -> Change {
+        let change = self.update(user, now, |user| {
+            user.set_by_module(origin, state, status_msg, now);
+        });
+        if change == Change::Quiet {
+            self.told(user, now);
+        }
+        Change::WorthTelling
+    }
+
+    /// Takes up a user's presence as it was stored, in place of all that is known of them. Nobody is told: it
+    /// is what others have seen before. What has fallen due since then is told by the next
+    /// [`expire`](Self::expire).
+    ///
+    /// A local user who is not offline is so by a stand-in for their devices, under the usual timeouts: as if
+    /// a device of theirs had been seen at `now`, and active when they last were. A sync of a real device leaves
+    /// it to time out, an explicit [`set`](Self::set) ends it. A time after `now` is taken as `now`.
+    pub fn restore(&mut self, user: UserKey, origin: Origin, presence: UserPresence, now: u64) {
+        let timing = self.timing;
+        self.edit(user, |user| {
+            *user = User::restored(&timing, origin, presence, now);
+        });
+    }
+
     /// The earliest moment at which [`expire`](Self::expire) has something to do.
     pub fn next_timeout(&self) -> Option<u64> {
         self.timeouts.next()
     }
 
-    /// Applies the timeouts that are due, and returns the users with a change worth telling, each once.
-    #[must_use = "the changes are to be told"]
-    pub fn expire(&mut self, now: u64) -> Vec<UserKey> {
-        let mut changed = Vec::new();
-        // The update moves the user to a later moment than `now`, or takes them out.
+    /// Applies the timeouts that are due, and returns who is to be told of.
+    pub fn expire(&mut self, now: u64) -> Expired {
+        let mut expired = Expired::default();
+        // Each turn moves its user to a later moment than `now`, or takes them out.
         while let Some(user) = self.timeouts.first_due(now) {
             if self.update(user, now, |_| ()) == Change::WorthTelling {
-                changed.push(user);
+                expired.changed.push(user);
+            } else if self.users[user.index()].needs_ping(&self.timing, now) {
+                self.told(user, now);
+                expired.pings.push(user);
             }
         }
-        changed
+        expired
     }
 
     fn update(&mut self, key: UserKey, now: u64, event: impl FnOnce(&mut User)) -> Change {
+        let timing = self.timing;
+        self.edit(key, |user| {
+            let before = user.presence().clone();
+            user.pass_time(&timing, now);
+            event(user);
+            user.settle(&timing, now);
+
+            let change = notify::compare(&before, user.presence(), timing.last_active_granularity);
+            if change == Change::WorthTelling {
+                user.told(now);
+            }
+            change
+        })
+    }
+
+    fn told(&mut self, key: UserKey, now: u64) {
+        self.edit(key, |user| user.told(now));
+    }
+
+    /// Changes a user's record, and keeps their timeout in step with it.
+    fn edit<T>(&mut self, key: UserKey, change: impl FnOnce(&mut User) -> T) -> T {
         if self.users.len() <= key.index() {
             self.users.resize_with(key.index() + 1, User::default);
         }
         let user = &mut self.users[key.index()];
         let scheduled = user.next_timeout(&self.timing);
-        let before = user.presence().clone();
-
-        user.pass_time(&self.timing, now);
-        event(user);
-        user.settle(&self.timing, now);
-
-        let change = notify::compare(&before, user.presence(), self.timing.last_active_granularity);
-        if change == Change::WorthTelling {
-            user.told(now);
-        }
+        let outcome = change(user);
         self.timeouts
             .reschedule(key, scheduled, user.next_timeout(&self.timing));
-        change
+        outcome
     }
 }

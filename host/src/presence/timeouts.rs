@@ -23,6 +23,26 @@ pub struct Timing {
     /// The same for a busy device, which keeps its state as long as anybody may wish to be left alone, but
     /// not for ever. Default: 1 hour.
     pub busy_timeout: u64,
+    /// A user of another server of whom nothing was received for longer is offline. Default: 30 minutes.
+    pub federation_timeout: u64,
+    /// After how long without an update other servers are told again of a user who is not offline, lest they
+    /// take them for offline. Default: 25 minutes.
+    pub federation_ping_interval: u64,
+}
+
+impl Timing {
+    /// For `presence.enabled: untracked`: whoever sets states also ends them, so no state times out. Other
+    /// servers still do take a user for offline of whom they hear nothing, so pings go on.
+    #[must_use]
+    pub fn untracked(self) -> Self {
+        Self {
+            idle_timeout: u64::MAX,
+            sync_online_timeout: u64::MAX,
+            busy_timeout: u64::MAX,
+            federation_timeout: u64::MAX,
+            ..self
+        }
+    }
 }
 
 impl Default for Timing {
@@ -32,6 +52,8 @@ impl Default for Timing {
             idle_timeout: 5 * 60_000,
             sync_online_timeout: 30_000,
             busy_timeout: 60 * 60_000,
+            federation_timeout: 30 * 60_000,
+            federation_ping_interval: 25 * 60_000,
         }
     }
 }
@@ -62,6 +84,27 @@ pub(super) fn inactive_at(presence: &UserPresence, timing: &Timing) -> Option<u6
             .checked_add(timing.last_active_granularity)
     } else {
         None
+    }
+}
+
+/// When a user of another server, of whom nothing more is received, is offline.
+pub(super) fn gone_at(presence: &UserPresence, timing: &Timing) -> Option<u64> {
+    if presence.state == PresenceState::Offline {
+        None
+    } else {
+        longer_than(timing.federation_timeout, presence.last_federation_update_ts)
+    }
+}
+
+/// When other servers are due a sign of life of a user of this one.
+pub(super) fn ping_at(presence: &UserPresence, timing: &Timing) -> Option<u64> {
+    if presence.state == PresenceState::Offline {
+        None
+    } else {
+        longer_than(
+            timing.federation_ping_interval,
+            presence.last_federation_update_ts,
+        )
     }
 }
 

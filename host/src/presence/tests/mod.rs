@@ -1,14 +1,18 @@
 //! Tests of `Presence` as a whole; the parts have theirs beside the code.
 
+mod events;
+mod federation;
 mod matrices;
 mod model;
+mod module;
 mod properties;
+mod restore;
 mod rules;
 mod time;
 
 use presence_router_api::PresenceState;
 
-use super::{Change, DeviceId, Presence, Timing, UserKey, UserPresence};
+use super::{Change, DeviceId, Expired, Origin, Presence, RemoteUpdate, Timing, UserKey, UserPresence};
 
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
@@ -24,10 +28,23 @@ const ALICE: UserKey = UserKey(3);
 
 impl Scene {
     fn new() -> Self {
+        Self::timed(Timing::default())
+    }
+
+    fn timed(timing: Timing) -> Self {
         Self {
-            presence: Presence::new(Timing::default()),
+            presence: Presence::new(timing),
             now: 1_000 * HOUR,
         }
+    }
+
+    /// A scene that goes on from what was stored.
+    fn restored(origin: Origin, presence: impl FnOnce(u64) -> UserPresence) -> Self {
+        let mut scene = Self::new();
+        scene
+            .presence
+            .restore(ALICE, origin, presence(scene.now), scene.now);
+        scene
     }
 
     fn set(&mut self, device: &str, state: PresenceState) -> Change {
@@ -48,12 +65,27 @@ impl Scene {
         self.presence.sync_ended(ALICE, &DeviceId::from(device), self.now)
     }
 
+    fn receive(&mut self, update: RemoteUpdate<'_>) -> Change {
+        self.presence.receive(ALICE, &update, self.now)
+    }
+
+    fn set_by_module(&mut self, state: PresenceState, status_msg: Option<&str>) -> Change {
+        self.presence
+            .set_by_module(ALICE, Origin::Local, state, status_msg, self.now)
+    }
+
+    /// Who is told of and who is due a ping just now, of one user.
+    fn expire(&mut self) -> (usize, usize) {
+        let Expired { changed, pings } = self.presence.expire(self.now);
+        (changed.len(), pings.len())
+    }
+
     /// Returns how many changes were told on the way.
     fn advance(&mut self, by: u64) -> usize {
         let end = self.now + by;
         let mut told = 0;
         while let Some(at) = self.presence.next_timeout().filter(|at| *at <= end) {
-            told += self.presence.expire(at).len();
+            told += self.presence.expire(at).changed.len();
         }
         self.now = end;
         told
@@ -65,5 +97,15 @@ impl Scene {
 
     fn state(&self) -> PresenceState {
         self.user().state
+    }
+}
+
+/// What another server says of a user of whom there is little to say.
+fn update(state: PresenceState) -> RemoteUpdate<'static> {
+    RemoteUpdate {
+        state,
+        last_active_ts: None,
+        status_msg: None,
+        currently_active: false,
     }
 }

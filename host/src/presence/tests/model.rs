@@ -5,151 +5,205 @@
 use std::collections::BTreeMap;
 
 use PresenceState::{Busy, Offline, Online, Unavailable};
-use proptest::prelude::{Strategy, prop_oneof};
-use proptest::{collection, sample};
 
+use super::events::{Entry, Event, REMOTE, USERS, before};
 use super::*;
-
-#[derive(Debug, Clone)]
-pub(super) enum Event {
-    Set(PresenceState, Option<&'static str>),
-    SyncStarted(PresenceState),
-    SyncEnded,
-}
-
-/// An event of one device of one user, some time after the one before.
-#[derive(Debug, Clone)]
-pub(super) struct Entry {
-    pub(super) wait: u64,
-    pub(super) user: u32,
-    pub(super) device: &'static str,
-    pub(super) event: Event,
-}
-
-pub(super) fn entries(longest_wait: u64) -> impl Strategy<Value = Vec<Entry>> {
-    let event = prop_oneof![
-        (
-            sample::select(vec![Offline, Unavailable, Online, Busy]),
-            sample::select(vec![None, Some(""), Some("hi")])
-        )
-            .prop_map(|(state, message)| Event::Set(state, message)),
-        sample::select(vec![Unavailable, Online, Online]).prop_map(Event::SyncStarted),
-        sample::select(vec![Event::SyncEnded]),
-    ];
-    // Often at the very same time, and often at those at which a timeout is due.
-    let wait = prop_oneof![sample::select(vec![0, 0, 1]), 0..=longest_wait];
-    let entry =
-        (wait, 0..2_u32, sample::select(vec!["A", "B"]), event).prop_map(|(wait, user, device, event)| {
-            Entry {
-                wait,
-                user,
-                device,
-                event,
-            }
-        });
-    collection::vec(entry, 0..40)
-}
-
-pub(super) fn timings() -> impl Strategy<Value = Timing> {
-    (0..12_u64, 0..30_u64, 0..30_u64, 0..60_u64).prop_map(|(granularity, idle, sync_online, busy)| Timing {
-        last_active_granularity: granularity,
-        idle_timeout: idle,
-        sync_online_timeout: sync_online,
-        busy_timeout: busy,
-    })
-}
-
-pub(super) fn apply(presence: &mut Presence, entry: &Entry, now: u64) -> Change {
-    let (user, device) = (UserKey(entry.user), DeviceId::from(entry.device));
-    match entry.event {
-        Event::Set(state, message) => presence.set(user, &device, state, message, now),
-        Event::SyncStarted(state) => presence.sync_started(user, &device, state, now),
-        Event::SyncEnded => presence.sync_ended(user, &device, now),
-    }
-}
 
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(super) struct Outcome {
     pub(super) users: BTreeMap<u32, UserPresence>,
     /// Who was told of, when, in order.
     pub(super) told: Vec<(u64, u32)>,
+    /// Who was due a ping, when, in order.
+    pub(super) pings: Vec<(u64, u32)>,
 }
 
 #[derive(Default)]
 struct ModelDevice {
     state: Option<PresenceState>,
     active: u64,
-    synced: u64,
+    seen: u64,
     starts: u32,
     ends: u32,
 }
 
+/// The device without a name stands in for those that a restored or a module's state lacks.
+const STAND_IN: &str = "";
+
+type Devices = BTreeMap<(u32, &'static str), ModelDevice>;
+
 /// Replays the log from the beginning to `end`.
 pub(super) fn replay(timing: &Timing, start: u64, log: &[(u64, Entry)], end: u64) -> Outcome {
-    let mut devices: BTreeMap<(u32, &str), ModelDevice> = BTreeMap::new();
-    let mut outcome = Outcome::default();
+    let mut devices = Devices::new();
+    let mut outcome = Outcome {
+        users: (0..USERS).map(|user| (user, UserPresence::default())).collect(),
+        ..Outcome::default()
+    };
     for now in start..=end {
-        let mut affected = vec![0, 1];
-        for device in devices.values_mut() {
-            let Some(state) = device.state else { continue };
-            let quiet_for = now - device.active.max(device.synced);
-            let timeout = if state == Busy {
-                timing.busy_timeout
-            } else {
-                timing.sync_online_timeout
-            };
-            if state == Online && now - device.active > timing.idle_timeout {
-                device.state = Some(Unavailable);
-            }
-            if device.starts == device.ends && quiet_for > timeout {
-                device.state = None;
-            }
-        }
-        settle(timing, &devices, now, &mut affected, &mut outcome, |_, _| ());
-
+        tick(timing, &mut devices, now, &mut outcome);
         for (_, entry) in log.iter().filter(|(at, _)| *at == now) {
-            let was_busy = merged(&devices, entry.user) == Busy;
-            let device = devices.entry((entry.user, entry.device)).or_default();
-            match entry.event {
-                Event::Set(state, _) => {
-                    device.state = Some(state).filter(|state| *state != Offline);
-                    device.active = now;
-                }
-                Event::SyncStarted(state) => {
-                    device.state = Some(if was_busy { Busy } else { state });
-                    device.active = now;
-                    device.synced = now;
-                    device.starts += 1;
-                }
-                Event::SyncEnded if device.starts == device.ends => continue,
-                Event::SyncEnded => {
-                    device.synced = now;
-                    device.ends += 1;
-                }
-            }
-            settle(
-                timing,
-                &devices,
-                now,
-                &mut vec![entry.user],
-                &mut outcome,
-                |user, merged| {
-                    if !matches!(entry.event, Event::SyncEnded) && merged >= Online {
-                        user.last_active_ts = now;
-                    }
-                    if let Event::Set(_, message) = entry.event {
-                        user.status_msg = message.filter(|message| !message.is_empty()).map(Into::into);
-                    } else {
-                        user.last_user_sync_ts = now;
-                    }
-                },
-            );
+            step(timing, &mut devices, entry, now, &mut outcome);
+            tick(timing, &mut devices, now, &mut outcome);
         }
     }
     outcome
 }
 
-fn merged(devices: &BTreeMap<(u32, &str), ModelDevice>, user: u32) -> PresenceState {
+/// What is due, is done.
+fn tick(timing: &Timing, devices: &mut Devices, now: u64, outcome: &mut Outcome) {
+    for device in devices.values_mut() {
+        let Some(state) = device.state else { continue };
+        let quiet_for = now - device.active.max(device.seen);
+        let timeout = if state == Busy {
+            timing.busy_timeout
+        } else {
+            timing.sync_online_timeout
+        };
+        if state == Online && now - device.active > timing.idle_timeout {
+            device.state = Some(Unavailable);
+        }
+        if device.starts == device.ends && quiet_for > timeout {
+            device.state = None;
+        }
+    }
+    for user in 0..USERS {
+        let told = settle(timing, devices, now, user, outcome, |presence, _| {
+            let silent_for = now - presence.last_federation_update_ts;
+            if user == REMOTE && silent_for > timing.federation_timeout {
+                presence.state = Offline;
+            }
+        });
+        let presence = outcome.users.get_mut(&user).expect("all are there");
+        let silent_for = now - presence.last_federation_update_ts;
+        if !told
+            && user != REMOTE
+            && presence.state != Offline
+            && silent_for > timing.federation_ping_interval
+        {
+            presence.last_federation_update_ts = now;
+            outcome.pings.push((now, user));
+        }
+    }
+}
+
+fn step(timing: &Timing, devices: &mut Devices, entry: &Entry, now: u64, outcome: &mut Outcome) {
+    let user = entry.user;
+    let was_busy = merged(devices, user) == Busy;
+    let mut settle = |devices: &Devices, act: &dyn Fn(&mut UserPresence, PresenceState)| {
+        settle(timing, devices, now, user, outcome, act)
+    };
+    match entry.event {
+        Event::Set(state, message) => {
+            devices.remove(&(user, STAND_IN));
+            let device = devices.entry((user, entry.device)).or_default();
+            device.state = Some(state).filter(|state| *state != Offline);
+            device.active = now;
+            settle(devices, &|presence, merged| {
+                if merged >= Online {
+                    presence.last_active_ts = now;
+                }
+                say(presence, message);
+            });
+        }
+        Event::SyncStarted(state) => {
+            let device = devices.entry((user, entry.device)).or_default();
+            device.state = Some(if was_busy { Busy } else { state });
+            device.active = now;
+            device.seen = now;
+            device.starts += 1;
+            settle(devices, &|presence, merged| {
+                if merged >= Online {
+                    presence.last_active_ts = now;
+                }
+                presence.last_user_sync_ts = now;
+            });
+        }
+        Event::SyncEnded => {
+            let device = devices.entry((user, entry.device)).or_default();
+            if device.starts > device.ends {
+                device.seen = now;
+                device.ends += 1;
+                settle(devices, &|presence, _| presence.last_user_sync_ts = now);
+            }
+        }
+        Event::Received {
+            state,
+            active,
+            status_msg,
+            currently_active,
+        } => {
+            settle(devices, &|presence, _| {
+                presence.state = state;
+                presence.currently_active = currently_active;
+                presence.last_federation_update_ts = now;
+                if let Some(ago) = active {
+                    presence.last_active_ts = before(now, ago).min(now);
+                }
+                say(presence, status_msg);
+            });
+        }
+        Event::SetByModule(state, message) => {
+            for device in of_user(devices, user) {
+                device.state = device
+                    .state
+                    .map(|own| own.min(state))
+                    .filter(|own| *own != Offline);
+            }
+            stand_in(devices, user, state, now, now);
+            let told = settle(devices, &|presence, _| {
+                presence.state = state;
+                say(presence, message);
+            });
+            if !told {
+                outcome.told.push((now, user));
+                let presence = outcome.users.get_mut(&user).expect("all are there");
+                presence.last_federation_update_ts = now;
+            }
+        }
+        Event::Restored {
+            state,
+            active,
+            told,
+            status_msg,
+            currently_active,
+        } => {
+            let active = before(now, active).min(now);
+            let is_active = user != REMOTE && now - active < timing.last_active_granularity;
+            let mut presence = UserPresence {
+                state,
+                last_active_ts: active,
+                last_federation_update_ts: before(now, told).min(now),
+                currently_active: (currently_active || is_active) && state == Online,
+                ..UserPresence::default()
+            };
+            say(&mut presence, status_msg);
+            outcome.users.insert(user, presence);
+            devices.retain(|(owner, _), _| *owner != user);
+            stand_in(devices, user, state, active, now);
+        }
+    }
+}
+
+fn say(presence: &mut UserPresence, message: Option<&str>) {
+    presence.status_msg = message.filter(|message| !message.is_empty()).map(Into::into);
+}
+
+fn stand_in(devices: &mut Devices, user: u32, state: PresenceState, active: u64, seen: u64) {
+    if user != REMOTE && state != Offline {
+        let device = devices.entry((user, STAND_IN)).or_default();
+        device.state = Some(state);
+        device.active = active;
+        device.seen = seen;
+    }
+}
+
+fn of_user(devices: &mut Devices, user: u32) -> impl Iterator<Item = &mut ModelDevice> {
+    devices
+        .iter_mut()
+        .filter_map(move |((owner, _), device)| (*owner == user).then_some(device))
+}
+
+fn merged(devices: &Devices, user: u32) -> PresenceState {
     let states = devices
         .iter()
         .filter(|((owner, _), _)| *owner == user)
@@ -157,33 +211,38 @@ fn merged(devices: &BTreeMap<(u32, &str), ModelDevice>, user: u32) -> PresenceSt
     states.max().unwrap_or(Offline)
 }
 
+/// Whether it was told.
 fn settle(
     timing: &Timing,
-    devices: &BTreeMap<(u32, &str), ModelDevice>,
+    devices: &Devices,
     now: u64,
-    affected: &mut Vec<u32>,
+    key: u32,
     outcome: &mut Outcome,
     act: impl Fn(&mut UserPresence, PresenceState),
-) {
-    for key in affected.drain(..) {
-        let user = outcome.users.entry(key).or_default();
-        let before = user.clone();
+) -> bool {
+    let user = outcome.users.get_mut(&key).expect("all are there");
+    let before = user.clone();
+    if key == REMOTE {
+        act(user, user.state);
+        user.currently_active &= user.state == Online;
+    } else {
         user.state = merged(devices, key);
         act(user, user.state);
         user.currently_active =
             user.state == Online && now - user.last_active_ts < timing.last_active_granularity;
-
-        let jumped = user.last_active_ts > before.last_active_ts + timing.last_active_granularity;
-        let tell = if before.status_msg != user.status_msg || before.state != user.state {
-            true
-        } else if before.state == Online {
-            before.currently_active != user.currently_active || (jumped && !user.currently_active)
-        } else {
-            jumped
-        };
-        if tell {
-            user.last_federation_update_ts = now;
-            outcome.told.push((now, key));
-        }
     }
+
+    let jumped = user.last_active_ts > before.last_active_ts + timing.last_active_granularity;
+    let tell = if before.status_msg != user.status_msg || before.state != user.state {
+        true
+    } else if before.state == Online {
+        before.currently_active != user.currently_active || (jumped && !user.currently_active)
+    } else {
+        jumped
+    };
+    if tell {
+        user.last_federation_update_ts = now;
+        outcome.told.push((now, key));
+    }
+    tell
 }

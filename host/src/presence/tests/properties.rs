@@ -6,7 +6,8 @@ use PresenceState::Offline;
 use proptest::prelude::any;
 use proptest::{collection, prop_assert, prop_assert_eq, proptest};
 
-use super::model::{Entry, Outcome, apply, entries, replay, timings};
+use super::events::{Entry, Event, USERS, apply, entries, timings};
+use super::model::{Outcome, replay};
 use super::*;
 
 const START: u64 = 1_000;
@@ -32,12 +33,25 @@ fn timed(entries: Vec<Entry>) -> Vec<(u64, Entry)> {
         .collect()
 }
 
-fn observed(presence: &Presence, told: Vec<(u64, u32)>) -> Outcome {
+fn observed(presence: &Presence) -> Outcome {
     Outcome {
-        users: (0..2)
+        users: (0..USERS)
             .map(|user| (user, presence.state(UserKey(user)).clone()))
             .collect(),
-        told,
+        ..Outcome::default()
+    }
+}
+
+/// Fires each timeout in its time, up to `until`. Those of a user who was just restored may lie before `from`.
+fn fire(presence: &mut Presence, from: u64, until: u64, outcome: &mut Outcome) {
+    while let Some(next) = presence.next_timeout().filter(|at| *at <= until) {
+        let at = next.max(from);
+        let Expired { changed, pings } = presence.expire(at);
+        for (users, log) in [(changed, &mut outcome.told), (pings, &mut outcome.pings)] {
+            let mut users: Vec<_> = users.into_iter().map(|user| (at, user.0)).collect();
+            users.sort_unstable();
+            log.extend(users);
+        }
     }
 }
 
@@ -53,29 +67,25 @@ fn assert_timeouts_in_step(presence: &Presence) {
 }
 
 proptest! {
-    // Told, states and every time: all is equal when `expire` is called at each `next_timeout`.
+    // Told, pings, states and every time: all is equal when `expire` is called at each `next_timeout`.
     #[test]
     fn presence_equals_the_model(entries in entries(70), timing in timings(), rest in 0..150_u64) {
         let log = timed(entries);
         let end = log.last().map_or(START, |(at, _)| *at) + rest;
         let mut presence = Presence::new(timing);
-        let mut told = Vec::new();
-        let fire = |presence: &mut Presence, told: &mut Vec<_>, until: u64| {
-            while let Some(at) = presence.next_timeout().filter(|at| *at <= until) {
-                let mut users = presence.expire(at);
-                users.sort();
-                told.extend(users.into_iter().map(|user| (at, user.0)));
-            }
-        };
+        let mut outcome = Outcome::default();
+        let mut now = START;
         for (at, entry) in &log {
-            fire(&mut presence, &mut told, *at);
-            if apply(&mut presence, entry, *at) == Change::WorthTelling {
-                told.push((*at, entry.user));
+            fire(&mut presence, now, *at, &mut outcome);
+            now = *at;
+            if apply(&mut presence, entry, now) == Change::WorthTelling {
+                outcome.told.push((now, entry.user));
             }
             assert_timeouts_in_step(&presence);
         }
-        fire(&mut presence, &mut told, end);
-        prop_assert_eq!(observed(&presence, told), replay(&timing, START, &log, end));
+        fire(&mut presence, now, end, &mut outcome);
+        outcome.users = observed(&presence).users;
+        prop_assert_eq!(outcome, replay(&timing, START, &log, end));
     }
 
     // However seldom `expire` is called, what others see is the same once it is.
@@ -112,7 +122,9 @@ proptest! {
         for (at, entry) in timed(entries) {
             let _ = presence.expire(at);
             let _ = apply(&mut presence, &entry, at);
-            let before = (observed(&presence, Vec::new()), presence.timeouts.entries());
+            // Who was just restored may be overdue.
+            let _ = presence.expire(at);
+            let before = (observed(&presence), presence.timeouts.entries());
             let ahead = presence.next_timeout().map_or(u64::MAX, |next| next - 1) - at;
             #[expect(
                 clippy::cast_possible_truncation,
@@ -121,8 +133,8 @@ proptest! {
                 reason = "any moment between will do"
             )]
             let early = at + (ahead as f64 * part) as u64;
-            prop_assert!(presence.expire(early).is_empty());
-            prop_assert_eq!(before, (observed(&presence, Vec::new()), presence.timeouts.entries()));
+            prop_assert_eq!(presence.expire(early), Expired::default());
+            prop_assert_eq!(before, (observed(&presence), presence.timeouts.entries()));
         }
     }
 
@@ -140,7 +152,7 @@ proptest! {
             }
         }
         let _ = presence.expire(now + 2 * HOUR);
-        for user in 0..2 {
+        for user in 0..USERS {
             prop_assert_eq!(presence.state(UserKey(user)).state, Offline);
             prop_assert!(!presence.state(UserKey(user)).currently_active);
         }
@@ -150,6 +162,24 @@ proptest! {
 
     // Apart from a jump of the last activity.
     #[test]
+    fn nobody_is_pinged_who_is_told_of_or_offline_or_of_another_server(entries in entries(2_000_000)) {
+        let mut presence = Presence::new(Timing::default());
+        for (at, entry) in timed(entries) {
+            let Expired { changed, pings } = presence.expire(at);
+            let mut all: Vec<_> = changed.iter().chain(&pings).collect();
+            all.sort_unstable();
+            all.dedup();
+            prop_assert_eq!(all.len(), changed.len() + pings.len());
+            for user in pings {
+                prop_assert!(user.0 < USERS - 1);
+                prop_assert!(presence.state(user).state != Offline);
+                prop_assert_eq!(presence.state(user).last_federation_update_ts, at);
+            }
+            let _ = apply(&mut presence, &entry, at);
+        }
+    }
+
+    #[test]
     fn an_operation_is_told_exactly_when_something_visible_changed(
         entries in entries(120_000),
         prompt in any::<bool>(),
@@ -157,26 +187,36 @@ proptest! {
         let mut presence = Presence::new(Timing::default());
         for (at, entry) in timed(entries) {
             if prompt {
-                let before = observed(&presence, Vec::new()).users;
+                let before = observed(&presence).users;
                 let told = presence.expire(at);
                 for (user, before) in before {
                     let changed = visible(&before) != visible(presence.state(UserKey(user)));
-                    prop_assert_eq!(told.contains(&UserKey(user)), changed);
+                    prop_assert_eq!(told.changed.contains(&UserKey(user)), changed);
                 }
             }
             let before = presence.state(UserKey(entry.user)).clone();
             let change = apply(&mut presence, &entry, at);
             let after = presence.state(UserKey(entry.user));
             let jumped = after.last_active_ts > before.last_active_ts + MINUTE && !after.currently_active;
-            let expected = visible(&before) != visible(after) || jumped;
+            let expected = match entry.event {
+                Event::SetByModule(..) => true,
+                Event::Restored { .. } => false,
+                _ => visible(&before) != visible(after) || jumped,
+            };
             prop_assert_eq!(change == Change::WorthTelling, expected);
         }
     }
 
+    // Nor a user who is taken for one of this server now and then for one of another.
     #[test]
-    fn no_clock_makes_it_panic(entries in entries(0), times in collection::vec(any::<u64>(), 40)) {
+    fn no_clock_makes_it_panic(
+        entries in entries(0),
+        times in collection::vec((any::<u64>(), 0..USERS), 40),
+    ) {
         let mut presence = Presence::new(Timing::default());
-        for (entry, now) in entries.iter().zip(times) {
+        for (mut entry, (now, user)) in entries.into_iter().zip(times) {
+            entry.user = user;
+            let entry = &entry;
             let _ = presence.expire(now / 2);
             let _ = apply(&mut presence, entry, now);
             assert_timeouts_in_step(&presence);

@@ -51,7 +51,8 @@ fn an_online_user_is_unavailable_when_idle_for_more_than_five_minutes() {
     assert_eq!(scene.state(), Online);
     assert_eq!(scene.advance(1), 1);
     assert_eq!(scene.state(), Unavailable);
-    assert_eq!(scene.presence.next_timeout(), None, "the sync still runs");
+    assert_eq!(scene.advance(24 * HOUR), 0, "the sync still runs");
+    assert_eq!(scene.state(), Unavailable);
 }
 
 // Synapse tests/handlers/test_presence.py: test_busy_no_idle, and BUSY_ONLINE_TIMEOUT.
@@ -152,6 +153,88 @@ fn one_of_two_idle_devices_makes_no_news() {
     assert_eq!(scene.state(), Online);
 }
 
+/// Each is greater than its default.
+const CONFIGURED: Timing = Timing {
+    last_active_granularity: 2 * MINUTE,
+    idle_timeout: 20 * MINUTE,
+    sync_online_timeout: 3 * MINUTE,
+    busy_timeout: 2 * HOUR,
+    federation_timeout: 50 * MINUTE,
+    federation_ping_interval: 40 * MINUTE,
+};
+
+// Synapse tests/handlers/test_presence.py: test_sync_online_timeout, test_idle_timeout,
+// test_last_active_granularity (of PresenceConfigurableTimersTestCase).
+#[test]
+fn the_timing_is_a_choice() {
+    let mut scene = Scene::timed(CONFIGURED);
+    let _ = scene.start_sync("A", Online);
+    let _ = scene.end_sync("A");
+    scene.advance(2 * MINUTE - 1);
+    assert!(scene.user().currently_active);
+    scene.advance(1);
+    assert!(!scene.user().currently_active);
+    scene.advance(MINUTE);
+    assert_eq!(scene.state(), Online);
+    scene.advance(1);
+    assert_eq!(scene.state(), Offline);
+
+    let mut scene = Scene::timed(CONFIGURED);
+    let _ = scene.start_sync("A", Online);
+    scene.advance(20 * MINUTE);
+    assert_eq!(scene.state(), Online);
+    scene.advance(1);
+    assert_eq!(scene.state(), Unavailable);
+
+    let mut scene = Scene::timed(CONFIGURED);
+    let _ = scene.set("A", Busy);
+    scene.now += 40 * MINUTE;
+    assert_eq!(scene.expire(), (0, 0));
+    scene.now += 1;
+    assert_eq!(scene.expire(), (0, 1));
+    scene.advance(80 * MINUTE - 1);
+    assert_eq!(scene.state(), Busy);
+    scene.advance(1);
+    assert_eq!(scene.state(), Offline);
+
+    let mut scene = Scene::timed(CONFIGURED);
+    let _ = scene.receive(update(Online));
+    scene.advance(50 * MINUTE);
+    assert_eq!(scene.state(), Online);
+    scene.advance(1);
+    assert_eq!(scene.state(), Offline);
+}
+
+// Synapse tests/handlers/test_presence.py: test_offline_to_online, test_online_to_online, test_online_to_idle,
+// test_online_to_offline, where they pin which timeouts a state has.
+#[test]
+fn a_state_has_the_timeouts_of_its_kind_and_no_others() {
+    for (state, expected) in [
+        (Online, vec![30 * SECOND + 1]),
+        (Unavailable, vec![30 * SECOND + 1]),
+        (Busy, vec![25 * MINUTE + 1, 50 * MINUTE + 2, HOUR + 1]),
+        (Offline, vec![]),
+    ] {
+        assert_eq!(timeouts(|scene| scene.set("A", state)), expected, "{state}");
+    }
+    // While a sync runs: no more active, idle, and then pings for ever.
+    let synced = timeouts(|scene| scene.start_sync("A", Online));
+    assert_eq!(synced[..3], [MINUTE, 5 * MINUTE + 1, 30 * MINUTE + 2]);
+}
+
+/// When the first timeouts come after what happened, and nothing else does.
+fn timeouts(happen: impl FnOnce(&mut Scene) -> Change) -> Vec<u64> {
+    let mut scene = Scene::new();
+    let _ = happen(&mut scene);
+    let start = scene.now;
+    let mut seen = Vec::new();
+    while let Some(at) = scene.presence.next_timeout().filter(|_| seen.len() < 5) {
+        seen.push(at - start);
+        let _ = scene.presence.expire(at);
+    }
+    seen
+}
+
 #[test]
 fn users_time_out_on_their_own() {
     let (a, b) = (UserKey(0), UserKey(9));
@@ -161,9 +244,9 @@ fn users_time_out_on_their_own() {
     let _ = presence.set(a, &phone, Online, None, HOUR + SECOND);
     let _ = presence.set(UserKey(5), &phone, Busy, None, HOUR);
     assert_eq!(presence.next_timeout(), Some(HOUR + 30 * SECOND + 1));
-    assert_eq!(presence.expire(HOUR + 31 * SECOND), [b]);
+    assert_eq!(presence.expire(HOUR + 31 * SECOND).changed, [b]);
     assert_eq!(presence.state(a).state, Online);
-    assert_eq!(presence.expire(HOUR + 32 * SECOND), [a]);
+    assert_eq!(presence.expire(HOUR + 32 * SECOND).changed, [a]);
     assert_eq!(presence.state(UserKey(5)).state, Busy);
 }
 
@@ -173,7 +256,7 @@ fn a_clock_that_goes_backwards_delays_timeouts_until_the_next_act() {
     let _ = scene.start_sync("A", Online);
     let _ = scene.end_sync("A");
     scene.now -= HOUR;
-    assert!(scene.presence.expire(scene.now).is_empty());
+    assert_eq!(scene.presence.expire(scene.now), Expired::default());
     assert_eq!(scene.advance(HOUR), 0);
     assert_eq!(scene.state(), Online);
     assert!(scene.user().currently_active);
