@@ -11,3 +11,4 @@ pub mod modules;
 pub mod presence;
 pub mod routing;
 pub mod sha256;
+pub mod storage;

@@ -1,0 +1,134 @@
+//! The connection, and transactions on it. Knows what is in a transaction, not when there is one.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::error::WriteError;
+use super::pending::Pending;
+use super::request::{Request, Tables};
+use super::rows::put_all;
+
+/// A transaction that takes longer is reported.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// Closed before it is unlocked: fields drop in this order.
+pub(super) struct Database {
+    connection: Connection,
+    /// Bytes of keys and values by module; of those that are missing, to be counted.
+    sizes: HashMap<Arc<str>, u64>,
+    name: Arc<str>,
+    _lock: Option<File>,
+}
+
+impl Database {
+    pub(super) fn new(
+        path: &Path,
+        connection: Connection,
+        sizes: HashMap<Arc<str>, u64>,
+        lock: Option<File>,
+    ) -> Self {
+        Self {
+            connection,
+            sizes,
+            name: path.display().to_string().into(),
+            _lock: lock,
+        }
+    }
+
+    /// Writes all in one transaction: all of it is stored, or nothing.
+    pub(super) fn write(&mut self, pending: &Pending, requests: &mut [Request]) -> Result<(), WriteError> {
+        if pending.is_empty() && requests.is_empty() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let written = self.transact(pending, requests).map_err(|source| {
+            // What they count was taken back.
+            self.sizes.clear();
+            failed(&self.name, source)
+        });
+        let took = began.elapsed();
+        if took > SLOW {
+            tracing::warn!(
+                database = &*self.name,
+                rows = pending.len(),
+                requests = requests.len(),
+                took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+                "writing the database took long: see to its disk"
+            );
+        }
+        written
+    }
+
+    fn transact(&mut self, pending: &Pending, requests: &mut [Request]) -> rusqlite::Result<()> {
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        put_pending(&transaction, pending)?;
+        let mut tables = Tables {
+            connection: &transaction,
+            sizes: &mut self.sizes,
+        };
+        for request in requests {
+            request.run(&mut tables)?;
+        }
+        transaction.commit()
+    }
+
+    /// Reads what was stored, and answers.
+    pub(super) fn read(&mut self, mut request: Request) {
+        let mut tables = Tables {
+            connection: &self.connection,
+            sizes: &mut self.sizes,
+        };
+        let read = request.run(&mut tables);
+        request.answer(read.map_err(|source| failed(&self.name, source)));
+    }
+
+    /// Brings all that is in the log into the database, and waits for the disk.
+    pub(super) fn close(self) {
+        let moved = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        let closed = self.connection.close().map_err(|(_, error)| error);
+        // What could not be moved is in the log, where the next start finds it.
+        if let Err(error) = moved.and(closed) {
+            tracing::warn!(
+                database = &*self.name,
+                %error,
+                "could not tidy up the database; nothing is lost, keep the files beside it"
+            );
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+fn put_pending(connection: &Connection, pending: &Pending) -> rusqlite::Result<()> {
+    for module in &pending.forgotten {
+        connection
+            .prepare_cached("DELETE FROM routed WHERE module = ?1")?
+            .execute([&**module])?;
+    }
+    put_all(connection, pending.modules.values())?;
+    put_all(connection, pending.presence.values())?;
+    for routes in pending.routed.values() {
+        put_all(connection, routes.values())?;
+    }
+    put_all(connection, pending.snapshots.values())?;
+    put_all(connection, pending.rooms.values())?;
+    put_all(connection, &pending.reserved)
+}
+
+fn failed(database: &Arc<str>, source: rusqlite::Error) -> WriteError {
+    WriteError::Failed {
+        database: Arc::clone(database),
+        source: Arc::new(source),
+    }
+}

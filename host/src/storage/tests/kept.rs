@@ -1,0 +1,218 @@
+//! What was written comes back, and the newest of it.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use super::*;
+
+fn everything() -> Writes {
+    Writes {
+        presence: vec![
+            presence(1, 10),
+            StoredPresence {
+                user_id: user(2),
+                presence: UserPresence::OFFLINE,
+                change: 0,
+            },
+        ],
+        routed: vec![route("a", 1, 10), route("a", 2, 11), route("b", 1, 12)],
+        snapshots: vec![(user(1), 5), (user(3), 6)],
+        rooms: vec![room(1), room(2)],
+        reserved: Some(1_000),
+        modules: vec![module("a", "1"), module("b", "1")],
+    }
+}
+
+fn restored(writes: Writes) -> Restored {
+    Restored {
+        presence: writes.presence,
+        routed: writes.routed,
+        snapshots: writes.snapshots,
+        rooms: writes.rooms,
+        reserved: writes.reserved.unwrap_or(0),
+        modules: writes.modules,
+    }
+}
+
+#[tokio::test]
+async fn all_that_was_written_comes_back() {
+    let place = Place::new();
+    let (storage, first) = place.open();
+    assert_eq!(first, Restored::default());
+    store(&storage, everything()).await.unwrap();
+    assert_eq!(storage.len_waiting(), 0);
+    storage.close().await.unwrap();
+
+    let (storage, again) = place.open();
+    assert_eq!(again, restored(everything()));
+    storage.close().await.unwrap();
+    let left: Vec<_> = fs::read_dir(place.dir.path())
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with("-wal") || name.ends_with("-shm"))
+        .collect();
+    assert!(left.is_empty(), "after a close, all is in the database: {left:?}");
+}
+
+#[tokio::test]
+async fn each_state_comes_back_as_itself() {
+    let place = Place::new();
+    let states = [
+        PresenceState::Offline,
+        PresenceState::Unavailable,
+        PresenceState::Online,
+        PresenceState::Busy,
+    ];
+    let written: Vec<_> = (0..)
+        .zip(states)
+        .map(|(number, state)| {
+            let mut written = presence(number, number);
+            written.presence.state = state;
+            written.presence.currently_active = number % 2 == 0;
+            written
+        })
+        .collect();
+    let (storage, _) = place.open();
+    let writes = Writes {
+        presence: written.clone(),
+        ..Writes::default()
+    };
+    store(&storage, writes).await.unwrap();
+    storage.close().await.unwrap();
+    assert_eq!(place.open().1.presence, written);
+}
+
+#[tokio::test]
+async fn the_newest_stays_whether_it_was_written_before_or_not() {
+    let place = Place::new();
+    let (storage, _) = place.open();
+    store(&storage, everything()).await.unwrap();
+    for change in [20, 30] {
+        // Handed over without waiting: these may come into one transaction, or not.
+        let writes = Writes {
+            presence: vec![presence(1, change)],
+            routed: vec![route("a", 1, change)],
+            snapshots: vec![(user(1), change)],
+            reserved: Some(1_000 - change),
+            ..Writes::default()
+        };
+        storage.write(writes, Vec::new());
+    }
+    storage.flush().await.unwrap();
+    storage.close().await.unwrap();
+
+    let (_, again) = place.open();
+    assert_eq!(again.presence[0], presence(1, 30));
+    assert_eq!(again.routed[0], route("a", 1, 30));
+    assert_eq!(again.snapshots, [(user(1), 30), (user(3), 6)]);
+    assert_eq!(again.reserved, 1_000, "positions only grow");
+    assert_eq!(again.presence.len(), 2);
+}
+
+#[tokio::test]
+async fn another_fingerprint_forgets_the_routes_of_its_module_alone() {
+    let place = Place::new();
+    let (storage, _) = place.open();
+    store(&storage, everything()).await.unwrap();
+    storage.close().await.unwrap();
+
+    // The same fingerprint, known from the file: nothing is forgotten.
+    let (storage, _) = place.open();
+    let same = Writes {
+        modules: vec![module("a", "1")],
+        ..Writes::default()
+    };
+    store(&storage, same).await.unwrap();
+    let other = Writes {
+        modules: vec![module("b", "2")],
+        routed: vec![route("b", 7, 40)],
+        ..Writes::default()
+    };
+    store(&storage, other).await.unwrap();
+    storage.close().await.unwrap();
+
+    let (_, again) = place.open();
+    assert_eq!(
+        again.routed,
+        [route("a", 1, 10), route("a", 2, 11), route("b", 7, 40)]
+    );
+    assert_eq!(again.modules, [module("a", "1"), module("b", "2")]);
+}
+
+#[tokio::test]
+async fn a_number_beyond_what_is_stored_keeps_nothing_else_from_being_stored() {
+    let place = Place::new();
+    let (storage, _) = place.open();
+    let mut strange = presence(1, u64::MAX - 10);
+    strange.presence.last_active_ts = u64::MAX;
+    let writes = Writes {
+        presence: vec![strange, presence(2, 2)],
+        ..Writes::default()
+    };
+    store(&storage, writes).await.unwrap();
+    storage.close().await.unwrap();
+    let (_, again) = place.open();
+    assert_eq!(again.presence[0].change, i64::MAX.cast_unsigned());
+    assert_eq!(again.presence[1], presence(2, 2));
+}
+
+#[tokio::test]
+async fn what_was_handed_over_is_written_when_the_last_handle_is_dropped() {
+    let place = Place::new();
+    let (storage, _) = place.open();
+    let other = storage.clone();
+    let (done, heard) = oneshot::channel();
+    let writes = Writes {
+        presence: vec![presence(1, 1)],
+        ..Writes::default()
+    };
+    storage.write(writes, vec![done]);
+    drop((storage, other));
+    patient(heard).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn after_the_close_every_call_says_so() {
+    let place = Place::new();
+    let (storage, _) = place.open();
+    let other = storage.clone();
+    storage.close().await.unwrap();
+    let closed = |error: WriteError| matches!(error, WriteError::Closed);
+    assert!(closed(store(&other, everything()).await.unwrap_err()));
+    assert!(closed(other.flush().await.unwrap_err()));
+    assert!(closed(other.close().await.unwrap_err()));
+    assert!(closed(other.filter(&user(1), 0).await.unwrap_err()));
+    assert!(closed(
+        other
+            .put(module_name(), "k".into(), Vec::new())
+            .await
+            .unwrap_err()
+    ));
+    assert_eq!(other.len_waiting(), 0);
+    drop(place.open());
+}
+
+#[tokio::test]
+async fn memory_keeps_until_the_close() {
+    let (storage, first) = Storage::open(&Location::Memory).unwrap();
+    assert_eq!(first, Restored::default());
+    store(&storage, everything()).await.unwrap();
+    assert_eq!(storage.put_filter(&user(1), "{}".into()).await.unwrap(), 0);
+    assert_eq!(storage.filter(&user(1), 0).await.unwrap().as_deref(), Some("{}"));
+    storage.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn nobody_else_may_read_the_files() {
+    let place = Place::new();
+    let (storage, _) = place.open();
+    store(&storage, everything()).await.unwrap();
+    let mut seen = 0;
+    for file in fs::read_dir(place.dir.path()).unwrap() {
+        let file = file.unwrap();
+        assert_eq!(file.metadata().unwrap().mode() & 0o777, 0o600, "{file:?}");
+        seen += 1;
+    }
+    assert_eq!(seen, 4, "the database, its log, the log's index, the lock");
+    storage.close().await.unwrap();
+}

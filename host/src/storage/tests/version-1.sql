@@ -1,0 +1,80 @@
+-- A database of version 1 with a row or two in each table, as the first release wrote them. Never changed.
+
+PRAGMA application_id = 1347568979;
+PRAGMA user_version = 1;
+
+CREATE TABLE filters (
+    user_id TEXT NOT NULL,
+    id INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    json TEXT NOT NULL,
+    sum INTEGER NOT NULL,
+    PRIMARY KEY (user_id, id)
+) STRICT, WITHOUT ROWID;
+INSERT INTO filters VALUES('@user0001:example.org',0,X'E8EC182CF3DB4F222B424E4E90C70708F15D07FC5DC3784C07E31764718AC0FF','{"presence":{}}',4827952897049081249);
+
+CREATE TABLE module_data (
+    module TEXT NOT NULL,
+    key TEXT NOT NULL,
+    value BLOB NOT NULL,
+    sum INTEGER NOT NULL,
+    PRIMARY KEY (module, key)
+) STRICT, WITHOUT ROWID;
+INSERT INTO module_data VALUES('module','key',X'00FF',-3325808733708555951);
+
+CREATE TABLE modules (
+    name TEXT NOT NULL PRIMARY KEY,
+    fingerprint TEXT NOT NULL,
+    sum INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO modules VALUES('a','1',3639077388443675529);
+INSERT INTO modules VALUES('b','1',-6086362001748537708);
+
+CREATE TABLE presence (
+    user_id TEXT NOT NULL PRIMARY KEY,
+    state TEXT NOT NULL,
+    last_active_ts INTEGER NOT NULL,
+    last_federation_update_ts INTEGER NOT NULL,
+    last_user_sync_ts INTEGER NOT NULL,
+    status_msg TEXT,
+    currently_active INTEGER NOT NULL,
+    change INTEGER NOT NULL,
+    sum INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO presence VALUES('@user0001:example.org','busy',11,12,13,CAST(X'6368616E6765200020313020E29883' AS TEXT),1,10,-1248113722320984187);
+INSERT INTO presence VALUES('@user0002:example.org','offline',0,0,0,NULL,0,0,-5891315152180158723);
+
+CREATE TABLE reserved (
+    id INTEGER NOT NULL PRIMARY KEY CHECK (id = 0),
+    position INTEGER NOT NULL,
+    sum INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO reserved VALUES(0,1000,-2822586956213607791);
+
+CREATE TABLE rooms (
+    room_id TEXT NOT NULL PRIMARY KEY,
+    digest BLOB NOT NULL,
+    changed INTEGER NOT NULL,
+    sum INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO rooms VALUES('!room1:example.org',X'0101010101010101010101010101010101010101010101010101010101010101',3,-6196734571730971730);
+
+CREATE TABLE routed (
+    module TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    change INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    sum INTEGER NOT NULL,
+    PRIMARY KEY (module, user_id)
+) STRICT, WITHOUT ROWID;
+INSERT INTO routed VALUES('a','@user0001:example.org',10,11,4141124762954618297);
+INSERT INTO routed VALUES('b','@user0001:example.org',12,13,8350068853270457667);
+
+CREATE TABLE snapshots (
+    user_id TEXT NOT NULL PRIMARY KEY,
+    position INTEGER NOT NULL,
+    sum INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO snapshots VALUES('@user0001:example.org',5,-3414145615164982296);
+
+PRAGMA journal_mode = WAL;
