@@ -1,7 +1,9 @@
 //! The storage from outside: what comes back, what is refused, and what a crash, a full disk or a damaged file does.
 
+mod damage;
 mod full;
 mod kept;
+mod kill;
 mod refused;
 mod requests;
 mod version_1;
