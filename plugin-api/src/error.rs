@@ -76,7 +76,7 @@ text_error! {
     RouterError
 }
 
-/// Why the host did not do what the module asked of it.
+/// Why the host did not do what the module asked of it. Requests over HTTP have [`HttpError`](crate::HttpError) instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ApiError {
@@ -84,13 +84,36 @@ pub enum ApiError {
     ShutDown,
     /// The host refused; the text says why, and what to do.
     Refused(String),
+    /// What was given is larger than is allowed; the text says what, and how large it may be.
+    TooLarge(String),
+    /// The host cannot do it now, and may later; the text says why.
+    Unavailable(String),
+    /// The host is of a version that does not have this method; the text names it.
+    TooOld(String),
 }
 
 impl From<Failure> for ApiError {
     fn from(failure: Failure) -> Self {
+        let message = failure.message.into_string();
         match failure.kind {
             FailureKind::SHUT_DOWN => Self::ShutDown,
-            _ => Self::Refused(failure.message.into_string()),
+            FailureKind::TOO_LARGE => Self::TooLarge(message),
+            FailureKind::UNAVAILABLE | FailureKind::TIMED_OUT => Self::Unavailable(message),
+            FailureKind::TOO_OLD => Self::TooOld(message),
+            _ => Self::Refused(message),
+        }
+    }
+}
+
+#[cfg(any(test, feature = "testing"))]
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        match error {
+            ApiError::ShutDown => Self::shut_down(),
+            ApiError::Refused(message) => Self::error(message),
+            ApiError::TooLarge(message) => Self::new(FailureKind::TOO_LARGE, message),
+            ApiError::Unavailable(message) => Self::new(FailureKind::UNAVAILABLE, message),
+            ApiError::TooOld(message) => Self::new(FailureKind::TOO_OLD, message),
         }
     }
 }
@@ -99,7 +122,9 @@ impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ShutDown => f.write_str("the module has been shut down"),
-            Self::Refused(reason) => f.write_str(reason),
+            Self::Refused(text) | Self::TooLarge(text) | Self::Unavailable(text) | Self::TooOld(text) => {
+                f.write_str(text)
+            }
         }
     }
 }

@@ -1,4 +1,12 @@
-//! What a module may ask of the host.
+//! What a module may ask of the host: who it is, the time, audiences, tasks. The rest is in the files below.
+
+mod background;
+pub(crate) mod http;
+pub(crate) mod logger;
+pub(crate) mod metrics;
+pub(crate) mod presence;
+mod rooms;
+pub(crate) mod storage;
 
 use std::future::Future;
 use std::sync::{Arc, Weak};
@@ -7,7 +15,8 @@ use std::time::Duration;
 use abi_stable::std_types::{RStr, RString, RVec};
 use async_ffi::FutureExt;
 
-use crate::abi::host::HostApiBox;
+use crate::abi::failure::Failure;
+use crate::abi::host::{Answer, HostApiBox};
 use crate::error::ApiError;
 use crate::export::guard::GuardedFuture;
 use crate::routes::Audience;
@@ -18,9 +27,17 @@ use crate::user_id::UserId;
 /// Logging needs no method here: use the `log` crate's macros (or `tracing`'s, with its feature
 /// `log`), and the records appear in the host's log under the module's name. Set up no logger of your own.
 ///
-/// The names are those of Synapse's [`ModuleApi`] where it has the method. After the instance's
-/// `shutdown`, methods that would start or keep something answer [`ApiError::ShutDown`]; the others still work.
+/// The names are those of Synapse's [`ModuleApi`] where it has the method. Everything may be asked from `new` on. After the
+/// instance's `shutdown`, methods that would wait for, start or keep something answer [`ApiError::ShutDown`], also those
+/// that were waiting then; the others still work. In a host that is older than a method, the method answers
+/// [`ApiError::TooOld`].
 /// Do not keep a `ModuleApi` in a static: the host's side of an instance lives as long as the last clone.
+///
+/// # What waits
+/// An `async` method asks when its future is first polled, and does nothing before. A future that is dropped later
+/// does not take back what it asked for; only a request over HTTP ends with its future. In a routing method the wait
+/// counts against the call's deadline. An instance may wait for 1,024 answers at once, and for each no longer than 30
+/// seconds (HTTP has deadlines of its own); beyond that it is answered [`ApiError::Unavailable`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -64,10 +81,33 @@ impl ModuleApi {
             .unwrap_or(log::LevelFilter::Trace)
     }
 
+    /// Asks for what must be waited for, once the future is polled.
+    fn ask<T, Q>(&self, question: Q) -> impl Future<Output = Result<T, Failure>> + Send + 'static + use<T, Q>
+    where
+        T: Send + 'static,
+        Q: FnOnce(&HostApiBox) -> Answer<T> + Send + 'static,
+    {
+        let host = Arc::clone(&self.host);
+        async move { question(&host).await.into_result() }
+    }
+
     /// The name of the homeserver that the host serves, such as `example.org`: the part of its users' ids behind the
     /// first `:`.
     pub fn server_name(&self) -> &str {
         self.host.server_name().as_str()
+    }
+
+    /// The name of this worker; nothing where the server is one process, as it is today. As in Synapse's `worker_name`.
+    ///
+    /// ```
+    /// # use presence_router_api::ModuleApi;
+    /// fn is_main_process(api: &ModuleApi) -> bool {
+    ///     api.worker_name().is_none()
+    /// }
+    /// ```
+    pub fn worker_name(&self) -> Option<&str> {
+        let name = self.host.worker_name().into_option()?;
+        Some(name.as_str())
     }
 
     /// Whether a user id, or a bare server name, is this homeserver's. As in Synapse's `is_mine`.
@@ -116,7 +156,7 @@ impl ModuleApi {
     ///
     /// The wait counts from this call, not from the first poll. In a routing method it counts against the call's
     /// deadline.
-    pub fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send + 'static {
+    pub fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send + 'static + use<> {
         self.host
             .sleep(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
     }

@@ -16,6 +16,22 @@ impl FailureKind {
     pub const PANIC: Self = Self(1);
     /// The caller has been shut down, or is not yet running.
     pub const SHUT_DOWN: Self = Self(2);
+    /// The host was built before the method that was called.
+    pub const TOO_OLD: Self = Self(3);
+    /// What was given or what came back is larger than is allowed.
+    pub const TOO_LARGE: Self = Self(4);
+    /// The callee cannot do it now; later it may.
+    pub const UNAVAILABLE: Self = Self(5);
+    /// It was not done by its deadline.
+    pub const TIMED_OUT: Self = Self(6);
+    /// An HTTP request whose method, URL or headers are none.
+    pub const BAD_REQUEST: Self = Self(7);
+    /// An HTTP request to an address that the host does not let modules call.
+    pub const ADDRESS_REFUSED: Self = Self(8);
+    /// An HTTP request for which no connection came about, or whose connection broke.
+    pub const CONNECTION: Self = Self(9);
+    /// An HTTP request to a server that did not prove who it is.
+    pub const TLS: Self = Self(10);
 }
 
 /// A failure on its way over the boundary.
@@ -31,30 +47,35 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure of kind [`FailureKind::ERROR`].
-    pub fn error(message: impl Into<RString>) -> Self {
+    /// A failure of any kind but those that name a key of a config.
+    pub fn new(kind: FailureKind, message: impl Into<RString>) -> Self {
         Self {
-            kind: FailureKind::ERROR,
+            kind,
             path: RString::new(),
             message: message.into(),
         }
+    }
+
+    /// A failure of kind [`FailureKind::ERROR`].
+    pub fn error(message: impl Into<RString>) -> Self {
+        Self::new(FailureKind::ERROR, message)
     }
 
     /// A failure of kind [`FailureKind::PANIC`].
     pub fn panic(message: impl Into<RString>) -> Self {
-        Self {
-            kind: FailureKind::PANIC,
-            path: RString::new(),
-            message: message.into(),
-        }
+        Self::new(FailureKind::PANIC, message)
     }
 
     /// A failure of kind [`FailureKind::SHUT_DOWN`].
     pub fn shut_down() -> Self {
-        Self {
-            kind: FailureKind::SHUT_DOWN,
-            path: RString::new(),
-            message: RString::from("the module has been shut down"),
-        }
+        Self::new(FailureKind::SHUT_DOWN, "the module has been shut down")
+    }
+
+    /// A failure of kind [`FailureKind::TOO_OLD`]: the host does not have `method`.
+    pub fn too_old(method: &str) -> Self {
+        Self::new(
+            FailureKind::TOO_OLD,
+            format!("the host is too old for `{method}`; install a newer presence-router"),
+        )
     }
 }

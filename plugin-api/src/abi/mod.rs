@@ -4,10 +4,12 @@
 //! fields and methods never change, new methods go at the end with a default body, and each growth is
 //! recorded in `layout.txt` (see [`layout`]) and in the CHANGELOG.
 
+pub mod bounds;
 pub mod failure;
 pub mod host;
 pub mod layout;
 pub mod module;
+pub mod requests;
 pub mod router;
 pub mod state;
 

@@ -1,27 +1,48 @@
-//! A host that keeps what a module asks of it where a test can look, with a clock that a test drives.
+//! A host that keeps what a module asks of it where a test can look, with a clock that a test drives. This file has the
+//! clock, the tasks and the audiences; what a module is answered is in the files below.
+
+mod host_api;
+mod http;
+mod metrics;
+mod presence;
+mod storage;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
-use std::future::poll_fn;
-use std::pin::Pin;
+use std::future::Future;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use abi_stable::sabi_trait::TD_Opaque;
-use abi_stable::std_types::{RResult, RStr, RString, RVec};
-use async_ffi::{FfiFuture, FutureExt};
+use async_ffi::FfiFuture;
 
+pub use self::http::SentRequest;
+pub use self::metrics::Recorded;
 use crate::abi::failure::Failure;
-use crate::abi::host::{HostApi, HostApi_TO, HostApiBox, LogLevel};
+use crate::abi::host::{HostApi_TO, HostApiBox};
+use crate::error::ApiError;
 use crate::module_api::ModuleApi;
-use crate::user_id::UserId;
 
 /// A host for tests. Clones are the same host.
 ///
 /// Its clock stands still until [`advance`](Self::advance). It has no threads: spawned tasks run in `advance` and
 /// [`run_tasks`](Self::run_tasks). Like a real host it keeps an audience that is released during a call until the
-/// call's end.
+/// call's end. What a real host would have to wait for is answered at once.
+///
+/// | a module uses | a test prepares | a test looks at |
+/// |---|---|---|
+/// | presence | [`set_state`](Self::set_state) | [`state_of`](Self::state_of), [`presence_set`](Self::presence_set), [`snapshots_asked`](Self::snapshots_asked) |
+/// | rooms | [`set_room`](Self::set_room) | |
+/// | HTTP | [`answer_http`](Self::answer_http), [`fail_http`](Self::fail_http) | [`http_requests`](Self::http_requests) |
+/// | storage | [`store`](Self::store) | [`stored`](Self::stored) |
+/// | metrics | | [`metric`](Self::metric) |
+/// | audiences, tasks, log | | [`audience_count`](Self::audience_count), [`task_count`](Self::task_count), [`log`](Self::log) |
+///
+/// [`refuse`](Self::refuse) makes any of them fail.
 ///
 /// ```
 /// use std::time::Duration;
@@ -40,20 +61,46 @@ pub struct FakeHost(Arc<Shared>);
 
 struct Shared {
     server_name: String,
+    worker_name: OnceLock<String>,
     now_ms: AtomicU64,
     shut_down: AtomicBool,
-    refuse_audiences: AtomicBool,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
+    refused: BTreeMap<Service, ApiError>,
+    presence: presence::Presence,
+    rooms: presence::Rooms,
+    http: http::Script,
+    storage: BTreeMap<String, Vec<u8>>,
+    metrics: metrics::Metrics,
     audiences: BTreeMap<u64, Vec<String>>,
     calls: usize,
     released_during_calls: Vec<u64>,
     tasks: Vec<FfiFuture<()>>,
     sleepers: Vec<Waker>,
     log: Vec<(log::Level, String)>,
+}
+
+/// What a fake host can be told to refuse: [`FakeHost::refuse`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Service {
+    /// [`ModuleApi::register_audience`].
+    Audiences,
+    /// [`ModuleApi::spawn`], and what is made of it.
+    Tasks,
+    /// Reading, setting and sending presence.
+    Presence,
+    /// Who is in which room.
+    Rooms,
+    /// All requests over HTTP, before the script of answers is looked at.
+    Http,
+    /// [`ModuleApi::storage`].
+    Storage,
+    /// Making metrics. Recording goes on.
+    Metrics,
 }
 
 /// Handles are never used twice, over all hosts, so that one host's audience is unknown to another.
@@ -67,11 +114,18 @@ impl FakeHost {
     pub fn new(server_name: impl Into<String>) -> Self {
         Self(Arc::new(Shared {
             server_name: server_name.into(),
+            worker_name: OnceLock::new(),
             now_ms: AtomicU64::new(Self::START_MS),
             shut_down: AtomicBool::new(false),
-            refuse_audiences: AtomicBool::new(false),
             state: Mutex::default(),
         }))
+    }
+
+    /// The same host as a worker of this name. To be called before the module is; a second name is ignored.
+    #[must_use]
+    pub fn as_worker(self, name: impl Into<String>) -> Self {
+        self.0.worker_name.get_or_init(|| name.into());
+        self
     }
 
     /// The API of a module instance on this host.
@@ -111,6 +165,33 @@ impl FakeHost {
         }
     }
 
+    /// Runs a future to its end, such as one of the API's, and lets time pass where it waits: a second at a time, and
+    /// for an hour at most.
+    ///
+    /// ```
+    /// use presence_router_api::testing::FakeHost;
+    ///
+    /// let host = FakeHost::new("example.org");
+    /// let storage = host.api().storage();
+    /// host.block_on(storage.put("cursor", "7"))?;
+    /// assert_eq!(host.block_on(storage.get("cursor"))?, Some(b"7".to_vec()));
+    /// # Ok::<(), presence_router_api::ApiError>(())
+    /// ```
+    ///
+    /// # Panics
+    /// When it has not ended by then.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        let mut context = Context::from_waker(Waker::noop());
+        for _ in 0..3600 {
+            if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+                return output;
+            }
+            self.advance(Duration::from_secs(1));
+        }
+        panic!("the future did not end within an hour of the fake clock");
+    }
+
     /// Ends the spawned tasks; from now on, answers as a host does after the instance's `shutdown`.
     pub fn shut_down(&self) {
         self.0.shut_down.store(true, Ordering::SeqCst);
@@ -118,9 +199,34 @@ impl FakeHost {
         drop(tasks);
     }
 
+    /// From now on, answers so whenever the module uses this, until [`serve`](Self::serve). To see what a module makes of a
+    /// host that is older than a method, refuse with [`ApiError::TooOld`].
+    ///
+    /// ```
+    /// use presence_router_api::ApiError;
+    /// use presence_router_api::testing::{FakeHost, Service};
+    ///
+    /// let host = FakeHost::new("example.org");
+    /// host.refuse(Service::Tasks, ApiError::Refused("no threads".to_owned()));
+    /// assert!(host.api().spawn(async {}).is_err());
+    /// host.serve(Service::Tasks);
+    /// assert!(host.api().spawn(async {}).is_ok());
+    /// ```
+    pub fn refuse(&self, service: Service, error: ApiError) {
+        self.state().refused.insert(service, error);
+    }
+
+    /// Ends what [`refuse`](Self::refuse) began.
+    pub fn serve(&self, service: Service) {
+        self.state().refused.remove(&service);
+    }
+
     /// From now on, refuses to register audiences.
     pub fn refuse_audiences(&self) {
-        self.0.refuse_audiences.store(true, Ordering::SeqCst);
+        self.refuse(
+            Service::Audiences,
+            ApiError::Refused("the test refuses audiences".to_owned()),
+        );
     }
 
     /// How many audiences are registered and not released.
@@ -164,6 +270,14 @@ impl FakeHost {
             Ok(())
         }
     }
+
+    fn serving(&self, service: Service) -> Result<(), Failure> {
+        self.running()?;
+        match self.state().refused.get(&service) {
+            Some(error) => Err(error.clone().into()),
+            None => Ok(()),
+        }
+    }
 }
 
 /// While it lives, released audiences are kept.
@@ -178,88 +292,5 @@ impl Drop for RunningCall<'_> {
                 state.audiences.remove(&handle);
             }
         }
-    }
-}
-
-impl HostApi for FakeHost {
-    fn log(&self, level: LogLevel, _target: RStr<'_>, message: RStr<'_>) {
-        let level = log::Level::iter()
-            .nth(usize::from(level).saturating_sub(1))
-            .unwrap_or(log::Level::Trace);
-        self.state().log.push((level, message.to_string()));
-    }
-
-    fn max_log_level(&self) -> LogLevel {
-        log::LevelFilter::Trace as LogLevel
-    }
-
-    fn server_name(&self) -> RStr<'_> {
-        RStr::from(self.0.server_name.as_str())
-    }
-
-    fn is_mine(&self, id: RStr<'_>) -> bool {
-        let id = id.as_str();
-        id.split_once(':')
-            .filter(|_| id.starts_with('@'))
-            .map_or(id, |(_, server)| server)
-            == self.0.server_name
-    }
-
-    fn get_qualified_user_id(&self, localpart: RStr<'_>) -> RResult<RString, Failure> {
-        let id = match localpart.as_str() {
-            id if id.starts_with('@') => id.to_owned(),
-            localpart => format!("@{localpart}:{}", self.0.server_name),
-        };
-        UserId::parse(&id)
-            .map(|_| RString::from(id))
-            .map_err(|error| Failure::error(error.to_string()))
-            .into()
-    }
-
-    fn register_audience(&self, users: RVec<RString>) -> RResult<u64, Failure> {
-        if let Err(failure) = self.running() {
-            return RResult::RErr(failure);
-        }
-        if self.0.refuse_audiences.load(Ordering::SeqCst) {
-            return RResult::RErr(Failure::error("the test refuses audiences"));
-        }
-        let handle = NEXT_AUDIENCE.fetch_add(1, Ordering::Relaxed);
-        let users = users.into_iter().map(RString::into_string).collect();
-        self.state().audiences.insert(handle, users);
-        RResult::ROk(handle)
-    }
-
-    fn release_audience(&self, audience: u64) {
-        let mut state = self.state();
-        if state.calls > 0 {
-            state.released_during_calls.push(audience);
-        } else {
-            state.audiences.remove(&audience);
-        }
-    }
-
-    fn now_ms(&self) -> u64 {
-        self.0.now_ms.load(Ordering::SeqCst)
-    }
-
-    fn sleep(&self, ms: u64) -> FfiFuture<()> {
-        let host = self.clone();
-        let until = self.now_ms().saturating_add(ms);
-        poll_fn(move |context| {
-            if host.now_ms() >= until {
-                return Poll::Ready(());
-            }
-            host.state().sleepers.push(context.waker().clone());
-            Poll::Pending
-        })
-        .into_ffi()
-    }
-
-    fn spawn(&self, task: FfiFuture<()>) -> RResult<(), Failure> {
-        let running = self.running();
-        if running.is_ok() {
-            self.state().tasks.push(task);
-        }
-        running.into()
     }
 }

@@ -34,7 +34,7 @@ mod tests;
 
 use abi_stable::std_types::{RArc, RString, RVec};
 
-pub use fake_host::FakeHost;
+pub use fake_host::{FakeHost, Recorded, SentRequest, Service};
 pub use harness::{Harness, HarnessError, Routed};
 
 use crate::abi::state::{PresenceState, UserPresenceState};
