@@ -20,6 +20,7 @@ use crate::directory::StaticSource;
 use crate::engine::{Engine, Setup};
 use crate::http;
 use crate::modules::{HostFacts, Identity, Loader, Refusal, Running};
+use crate::storage::{Location, Storage};
 
 /// How long a module may take to shut down.
 const MODULE_SHUTDOWN: Duration = Duration::from_secs(5);
@@ -80,9 +81,10 @@ async fn serve(format: Format, config: &Config, origins: &Origins) -> Outcome {
         source: Arc::new(StaticSource::new(&config.directory)),
         presence: config.presence.clone(),
         excluded_rooms: Vec::new(),
+        storage: Storage::open(&Location::Memory).context("x")?,
     });
     for module in modules {
-        engine.attach(module);
+        engine.attach(&module.identity().name.clone(), "", module);
     }
     let (stopping, listeners) = (CancellationToken::new(), TaskTracker::new());
     for listener in bound {

@@ -77,7 +77,7 @@ impl Shared {
             }
             world.streams.position()
         };
-        answers.extend(self.fetch(session, asked).await);
+        answers.extend(self.fetch(session.reader(), asked).await);
         CaughtUp { answers, position }
     }
 

@@ -15,9 +15,11 @@ use crate::engine::world::World;
 use crate::modules::{Audience, CallError, MAX_BATCH, Routed, Running};
 use crate::presence::UserKey;
 use crate::routing::{Batch, Dirty};
+use crate::storage::{StoredRoute, Writes};
 
 /// A module and the users that it has yet to route.
 pub(super) struct Feed {
+    name: Arc<str>,
     tag: ModuleTag,
     module: Running,
     pub(super) dirty: Mutex<Dirty>,
@@ -25,16 +27,22 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    pub(super) fn new(module: Running) -> Self {
+    pub(super) fn new(name: Arc<str>, module: Running) -> Self {
         Self {
-            tag: ModuleTag::of(&module.identity().name),
+            tag: ModuleTag::of(&name),
+            name,
             module,
             dirty: Mutex::default(),
             marked: Notify::new(),
         }
     }
 
-    /// What names the module in logs and tokens.
+    /// The name of the module's instance.
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// What names it in tokens.
     pub(super) fn tag(&self) -> ModuleTag {
         self.tag
     }
@@ -101,7 +109,7 @@ pub(super) async fn run(feed: Arc<Feed>, shared: Arc<Shared>) {
             Ok(()) => {
                 feed.dirty.lock().routed(&batch);
                 if std::mem::take(&mut in_trouble) {
-                    tracing::info!(module = feed.module.identity().name, "routes again");
+                    tracing::info!(module = &*feed.name, "routes again");
                     // Syncs that the module owes an answer ask again.
                     shared.waiting.wake_all();
                 }
@@ -111,7 +119,7 @@ pub(super) async fn run(feed: Arc<Feed>, shared: Arc<Shared>) {
                 let now = Instant::now();
                 let not_before = feed.module.quarantined_for().map(|rest| now + rest);
                 tracing::error!(
-                    module = feed.module.identity().name,
+                    module = &*feed.name,
                     method = "get_users_for_states",
                     states = batch.users().len(),
                     "{}; these users' newest states are routed later",
@@ -137,7 +145,7 @@ async fn route(
         return Ok(());
     }
     let answer = feed.module.get_users_for_states(states, None).await?;
-    deliver(feed.tag, shared, &answer, &changes);
+    deliver(feed, shared, &answer, &changes);
     routed.extend(changes.iter().map(|update| (update.user, update.change)));
     Ok(())
 }
@@ -167,13 +175,23 @@ fn read(
         .unzip()
 }
 
-fn deliver(module: ModuleTag, shared: &Shared, routed: &Routed, batch: &[RoutedUpdate]) {
+fn deliver(feed: &Feed, shared: &Shared, routed: &Routed, batch: &[RoutedUpdate]) {
+    let module = feed.tag;
     let mut to_wake = Vec::with_capacity(routed.pieces.len());
     let mut guard = shared.world.write();
     let world = &mut *guard;
     let sent: Vec<Option<RoutedUpdate>> = routed.states.iter().map(|state| sent(world, state)).collect();
+    let mut writes = Writes::default();
     for update in batch.iter().chain(sent.iter().flatten()) {
-        world.streams.settled(module, *update);
+        let position = world.streams.settled(module, *update);
+        if let Some(user_id) = world.directory.id(update.user) {
+            writes.routed.push(StoredRoute {
+                module: Arc::clone(&feed.name),
+                user_id: user_id.clone(),
+                change: update.change,
+                position,
+            });
+        }
     }
     let update = |number: &u32| {
         let number = *number as usize;
@@ -198,6 +216,7 @@ fn deliver(module: ModuleTag, shared: &Shared, routed: &Routed, batch: &[RoutedU
         to_wake.push(members.users);
     }
     drop(guard);
+    shared.storage.write(writes, Vec::new());
     for members in to_wake {
         shared.waiting.wake_members(&members);
     }
@@ -248,8 +267,8 @@ fn forget_released(feed: &Feed, shared: &Shared) {
 }
 
 /// Errors do not print their source; here is where they are handled.
-pub(super) fn with_source(error: &CallError) -> String {
-    match std::error::Error::source(error) {
+pub(super) fn with_source(error: &dyn std::error::Error) -> String {
+    match error.source() {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
     }

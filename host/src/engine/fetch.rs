@@ -6,12 +6,12 @@
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use presence_router_api::{InterestedUsers, PresenceState};
+use presence_router_api::InterestedUsers;
 
 use crate::delivery::ModuleTag;
 use crate::engine::feed::{Feed, with_source};
 use crate::engine::world::World;
-use crate::engine::{Session, Shared};
+use crate::engine::{Reader, Shared};
 use crate::modules::{CallError, MAX_BATCH};
 use crate::presence::UserKey;
 
@@ -30,10 +30,7 @@ impl Wanted {
     fn has(&self, world: &World, user: UserKey) -> bool {
         match self {
             Self::Everybodys => true,
-            Self::NotOfflineAnd(others) => {
-                world.presence.state(user).state != PresenceState::Offline
-                    || others.binary_search(&user).is_ok()
-            }
+            Self::NotOfflineAnd(others) => world.is_online(user) || others.binary_search(&user).is_ok(),
             Self::Of(users) => users.binary_search(&user).is_ok(),
         }
     }
@@ -50,7 +47,7 @@ pub(super) struct Fetched {
 impl Shared {
     /// Asks these modules at once, each for what is wanted of it. An error in one is logged, and the others' answers count.
     /// Nobody answers any more when the server stops.
-    pub(super) async fn fetch(&self, reader: &Session, asked: Vec<(Arc<Feed>, Wanted)>) -> Vec<Fetched> {
+    pub(super) async fn fetch(&self, reader: Reader<'_>, asked: Vec<(Arc<Feed>, Wanted)>) -> Vec<Fetched> {
         let asking = asked.iter().map(|(feed, wanted)| async move {
             let users = tokio::select! {
                 users = self.fetch_from(feed, reader, wanted) => users,
@@ -67,7 +64,7 @@ impl Shared {
     }
 
     /// Whether a module shows `user` to the reader.
-    pub(super) async fn routes_to(&self, reader: &Session, user: UserKey) -> bool {
+    pub(super) async fn routes_to(&self, reader: Reader<'_>, user: UserKey) -> bool {
         let feeds = self.feeds();
         let asked = feeds.iter().map(Arc::clone);
         let wanted = asked.map(|feed| (feed, Wanted::Of(vec![user]))).collect();
@@ -81,10 +78,10 @@ impl Shared {
     async fn fetch_from(
         &self,
         feed: &Feed,
-        reader: &Session,
+        reader: Reader<'_>,
         wanted: &Wanted,
     ) -> Result<Vec<UserKey>, Failure> {
-        let interested = feed.module().get_interested_users(&reader.user_id).await;
+        let interested = feed.module().get_interested_users(reader.user_id).await;
         match interested.map_err(Failure::of("get_interested_users"))? {
             InterestedUsers::Users(users) => {
                 let world = self.world.read();
@@ -103,7 +100,7 @@ impl Shared {
     async fn fetch_part_of_all(
         &self,
         feed: &Feed,
-        reader: &Session,
+        reader: Reader<'_>,
         wanted: &Wanted,
     ) -> Result<Vec<UserKey>, Failure> {
         let candidates = self.candidates(reader, wanted);
@@ -118,16 +115,16 @@ impl Shared {
             };
             let routed = feed
                 .module()
-                .get_users_for_states(states, Some(&reader.user_id))
+                .get_users_for_states(states, Some(reader.user_id))
                 .await
                 .map_err(Failure::of("get_users_for_states"))?;
-            let part = routed.part_of(&reader.user_id);
+            let part = routed.part_of(reader.user_id);
             users.extend(part.iter().filter_map(|number| asked.get(*number as usize)));
         }
         Ok(users)
     }
 
-    fn candidates(&self, reader: &Session, wanted: &Wanted) -> Vec<UserKey> {
+    fn candidates(&self, reader: Reader<'_>, wanted: &Wanted) -> Vec<UserKey> {
         let world = self.world.read();
         let rooms = world.shared_rooms();
         let unseen = |user: &UserKey| !rooms.shows(reader.user, *user);
@@ -155,8 +152,8 @@ impl Failure {
     }
 }
 
-fn log_failure(feed: &Feed, reader: &Session, Failure { method, error }: &Failure) {
-    let (module, user) = (&feed.module().identity().name, &reader.user_id);
+fn log_failure(feed: &Feed, reader: Reader<'_>, Failure { method, error }: &Failure) {
+    let (module, user) = (&**feed.name(), reader.user_id);
     if let CallError::Quarantined(_) = error {
         // Said once, by the call that overran.
         tracing::debug!(module, method, %user, "{error}");

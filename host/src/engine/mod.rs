@@ -9,6 +9,7 @@ mod feed;
 mod fetch;
 mod membership;
 mod read;
+mod restore;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use presence_router_api::{PresenceState, SharedRoomPresence, UserId};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
@@ -30,14 +31,16 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::config;
 use crate::config::Tracking;
-use crate::delivery::{Destinations, PresenceContent, Since, Streams, Waiting};
+use crate::delivery::{Destinations, PresenceContent, Streams, Waiting};
 use crate::directory::{Directory, Source, TokenOwner};
 use crate::modules::Running;
 use crate::presence::{DeviceId, Presence, Timing, UserKey};
+use crate::storage::{Restored, Storage, WriteError, Writes};
 
 pub use crate::engine::sync::{SetPresence, SyncAnswer, SyncError, SyncRequest};
 
-use crate::engine::feed::Feed;
+use crate::engine::feed::{Feed, with_source};
+use crate::engine::restore::{Reserved, Routes};
 use crate::engine::world::World;
 use crate::engine::writer::{Command, QUEUE, Writer};
 
@@ -64,6 +67,9 @@ struct Shared {
     waiting: Arc<Waiting>,
     feeds: RwLock<Arc<[Arc<Feed>]>>,
     commands: mpsc::Sender<Command>,
+    storage: Storage,
+    /// What modules had routed in the run before, until they are attached.
+    routes: Mutex<Routes>,
     stop: CancellationToken,
     tasks: TaskTracker,
     runtime: Handle,
@@ -81,6 +87,8 @@ pub struct Setup {
     pub presence: config::Presence,
     /// Rooms whose members do not see each other for being in them.
     pub excluded_rooms: Vec<String>,
+    /// The database, and what it held.
+    pub storage: (Storage, Restored),
 }
 
 /// A request's sender, by their access token.
@@ -94,6 +102,36 @@ pub struct Session {
     revoked: CancellationToken,
 }
 
+/// Whose presence is asked for by whom.
+#[derive(Clone, Copy)]
+struct Reader<'a> {
+    user_id: &'a UserId,
+    user: UserKey,
+}
+
+impl Session {
+    fn reader(&self) -> Reader<'_> {
+        Reader {
+            user_id: &self.user_id,
+            user: self.user,
+        }
+    }
+}
+
+/// Why a change was not made, or may not last.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NotApplied {
+    /// There is no room for it now.
+    #[error(transparent)]
+    Overloaded(#[from] Overloaded),
+    /// It is made, and could not be stored yet.
+    #[error("the change is made, and is lost if the server stops now: it could not be stored")]
+    NotStored(#[from] WriteError),
+    /// The server is stopping.
+    #[error("the server is stopping")]
+    Stopped,
+}
+
 /// The queue of changes stayed full for a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many presence updates are waiting")]
@@ -105,20 +143,23 @@ pub struct Overloaded {
 impl Engine {
     /// Starts on the present runtime, without modules.
     pub fn start(setup: Setup) -> Self {
-        let (engine, queue) = Self::assemble(setup);
+        let (engine, queue, reserved) = Self::assemble(setup);
         let shared = &engine.0;
-        shared.tasks.spawn(Writer::new(Arc::clone(shared), queue).run());
+        shared
+            .tasks
+            .spawn(Writer::new(Arc::clone(shared), queue, reserved).run());
         shared.tasks.spawn(membership::follow(Arc::clone(shared)));
         engine
     }
 
-    fn assemble(setup: Setup) -> (Self, mpsc::Receiver<Command>) {
+    fn assemble(setup: Setup) -> (Self, mpsc::Receiver<Command>, Reserved) {
         let Setup {
             clock,
             server_name,
             source,
             presence,
             excluded_rooms,
+            storage: (storage, mut restored),
         } = setup;
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let timing = Timing {
@@ -131,52 +172,62 @@ impl Engine {
         for event in source.changes().now_or_never().unwrap_or_default() {
             directory.apply(&event, 0);
         }
-        // Positions start from the clock in microseconds, so those of this run are higher than any of runs before.
-        let streams = Streams::new(clock.now_ms().saturating_mul(1_000));
+        let now = clock.now_ms();
+        let (start, mut reserved) = restore::start(now, &restored);
+        let mut streams = Streams::new(start);
+        let rooms = restore::compare_rooms(&mut directory, &mut streams, &restored);
+        storage.write(
+            Writes {
+                rooms,
+                reserved: reserved.next(start),
+                ..Writes::default()
+            },
+            Vec::new(),
+        );
+        let mut world = World {
+            presence: Presence::new(timing),
+            directory,
+            streams,
+            snapshots: HashMap::new(),
+            room_presence: SharedRoomPresence::Additive,
+            destinations: Destinations::default(),
+            tracking: presence.enabled,
+        };
+        restore::restore(&mut world, &mut restored, now);
         let (commands, queue) = mpsc::channel(QUEUE);
         let shared = Arc::new(Shared {
             clock,
             source,
-            world: RwLock::new(World {
-                presence: Presence::new(timing),
-                directory,
-                streams,
-                snapshots: HashMap::new(),
-                room_presence: SharedRoomPresence::Additive,
-                destinations: Destinations::default(),
-                tracking: presence.enabled,
-            }),
+            world: RwLock::new(world),
             presence,
             offline_on_sync: false,
             waiting: Arc::default(),
             feeds: RwLock::new(Arc::default()),
             commands,
+            storage,
+            routes: Mutex::new(Routes::new(restored.modules, restored.routed)),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             runtime: Handle::current(),
         });
-        (Self(shared), queue)
+        (Self(shared), queue, reserved)
     }
 
-    /// From now on, this module is asked as well. Everybody who is not offline is routed by it first.
-    pub fn attach(&self, module: Running) {
+    /// From now on, this module is asked as well. What it has yet to route is routed first: everybody who is not offline,
+    /// when it is new or another than in the run before.
+    ///
+    /// `fingerprint` stands for all that its routes depend on, its file and its config. While it stays the same over a
+    /// restart, what the module has routed need not be routed again.
+    pub fn attach(&self, name: &str, fingerprint: &str, module: Running) {
         let shared = &self.0;
-        let feed = Arc::new(Feed::new(module));
+        let feed = Arc::new(Feed::new(Arc::from(name), module));
         {
             let mut world = shared.world.write();
-            let position = world.streams.advance();
-            world.streams.attach(
-                feed.tag(),
-                Since {
-                    attached: position,
-                    changed: position,
-                },
-            );
+            let (users, writes) = shared.routes.lock().attach(&mut world, &feed, fingerprint);
+            shared.storage.write(writes, Vec::new());
             if feed.module().shared_room_presence() == SharedRoomPresence::Replace {
                 world.room_presence = SharedRoomPresence::Replace;
             }
-            let not_offline = |user: &UserKey| world.presence.state(*user).state != PresenceState::Offline;
-            let users: Vec<_> = world.directory.users().filter(not_offline).collect();
             feed.mark(&users);
             let mut feeds = shared.feeds.write();
             *feeds = feeds.iter().cloned().chain([Arc::clone(&feed)]).collect();
@@ -205,16 +256,17 @@ impl Engine {
         self.0.presence.max_status_msg_bytes
     }
 
-    /// A client sets its user's presence. Returns when the change is visible to syncs.
+    /// A client sets its user's presence. Returns when the change is visible to syncs and on disk: it survives the death of
+    /// the process.
     ///
     /// # Errors
-    /// [`Overloaded`] when the queue of changes stays full.
+    /// See [`NotApplied`].
     pub async fn set_presence(
         &self,
         session: &Session,
         state: PresenceState,
         status_msg: Option<String>,
-    ) -> Result<(), Overloaded> {
+    ) -> Result<(), NotApplied> {
         if self.0.presence.enabled != Tracking::Enabled {
             return Ok(());
         }
@@ -229,8 +281,7 @@ impl Engine {
                 done,
             })
             .await?;
-        // Without an answer the writer has ended, with the whole server.
-        applied.await.map_err(|_| OVERLOADED)
+        Ok(applied.await.map_err(|_| NotApplied::Stopped)??)
     }
 
     /// The presence of `target`, if `session`'s user may see it: their own, that of people who share a room, and what a
@@ -247,7 +298,7 @@ impl Engine {
         };
         for _ in 0..LOOKS {
             let asked_at = shared.world.read().streams.last_change(user);
-            if !shared.routes_to(session, user).await {
+            if !shared.routes_to(session.reader(), user).await {
                 return None;
             }
             // The module may route the newer state elsewhere.
@@ -260,15 +311,22 @@ impl Engine {
     }
 
     /// Ends long-polls, then the writer and the feeds, then the modules: `shutdown` is called on each, and given `deadline`.
+    /// In the end all that has changed is on disk.
     pub async fn shutdown(&self, deadline: Duration) {
+        self.stop(deadline).await;
+        if let Err(error) = self.0.storage.close().await {
+            tracing::error!("what changed last may not be stored: {}", with_source(&error));
+        }
+    }
+
+    async fn stop(&self, deadline: Duration) {
         self.0.stop.cancel();
         self.0.tasks.close();
         self.0.tasks.wait().await;
         for feed in self.0.feeds().iter() {
-            let identity = feed.module().identity();
             if !feed.module().shutdown(deadline).await {
                 tracing::warn!(
-                    module = identity.name,
+                    module = &**feed.name(),
                     "shutdown did not end within {} s",
                     deadline.as_secs()
                 );

@@ -170,7 +170,7 @@ impl Shared {
                 .collect();
             (streams.position(), asked)
         };
-        let answers = self.fetch(session, asked).await;
+        let answers = self.fetch(session.reader(), asked).await;
 
         let world = self.world.read();
         let mut users = match self.presence.enabled {

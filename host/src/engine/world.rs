@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
-use presence_router_api::{SharedRoomPresence, UserPresenceState};
+use presence_router_api::{PresenceState, SharedRoomPresence, UserPresenceState};
 
 use crate::config::Tracking;
 use crate::delivery::{Destinations, PresenceContent, PresenceEvent, PresenceFilter, Streams};
 use crate::directory::{Directory, Event, Joined, RoomKey};
-use crate::presence::{Presence, UserKey, UserPresence};
+use crate::presence::{Origin, Presence, UserKey, UserPresence};
 use crate::routing::SharedRooms;
+use crate::storage::StoredPresence;
 
 /// How long after somebody was last active they are still told of to people who come to share a room with them, although
 /// they are offline. As Synapse has it: a week.
@@ -82,7 +83,7 @@ impl World {
             status_msg,
             ..
         } = self.presence.state(user);
-        *state != presence_router_api::PresenceState::Offline
+        *state != PresenceState::Offline
             || status_msg.is_some()
             || (*last_active_ts > 0 && now.saturating_sub(*last_active_ts) < RECENTLY)
     }
@@ -104,6 +105,35 @@ impl World {
         }
     }
 
+    /// Where a user's presence comes from.
+    pub(super) fn origin(&self, user: UserKey) -> Origin {
+        if self.is_mine(user) {
+            Origin::Local
+        } else {
+            Origin::Remote
+        }
+    }
+
+    /// Whether a user is not offline.
+    pub(super) fn is_online(&self, user: UserKey) -> bool {
+        self.presence.state(user).state != PresenceState::Offline
+    }
+
+    /// Everybody who is not offline.
+    pub(super) fn users_not_offline(&self) -> impl Iterator<Item = UserKey> + '_ {
+        self.directory.users().filter(|user| self.is_online(*user))
+    }
+
+    /// A user's presence as it is stored.
+    pub(super) fn stored(&self, user: UserKey) -> Option<StoredPresence> {
+        Some(StoredPresence {
+            user_id: self.directory.id(user)?.clone(),
+            presence: self.presence.state(user).clone(),
+            change: self.streams.last_change(user),
+        })
+    }
+
+    /// Whether a user is of this homeserver.
     pub(super) fn is_mine(&self, user: UserKey) -> bool {
         let id = self.directory.id(user);
         id.is_some_and(|id| id.server_name() == &**self.directory.server_name())

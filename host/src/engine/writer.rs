@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use presence_router_api::PresenceState;
+use presence_router_api::{PresenceState, PresenceUpdate};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::directory::Event;
-use crate::engine::Shared;
+use crate::directory::{Event, RoomKey};
+use crate::engine::restore::Reserved;
 use crate::engine::world::World;
-use crate::presence::{Change, DeviceId, UserKey};
+use crate::engine::{Shared, restore};
+use crate::presence::{Change, DeviceId, Expired, UserKey};
+use crate::storage::{WriteError, Writes};
 
 /// How many changes may wait. Beyond, clients wait, and are told to come back later.
 pub(super) const QUEUE: usize = 8_192;
@@ -27,7 +29,7 @@ pub(super) enum Command {
         device: DeviceId,
         state: PresenceState,
         status_msg: Option<String>,
-        done: oneshot::Sender<()>,
+        done: Stored,
     },
     /// A sync that sets presence has begun.
     SyncStarted {
@@ -38,13 +40,24 @@ pub(super) enum Command {
     },
     /// Such a sync has ended.
     SyncEnded { user: UserKey, device: DeviceId },
+    /// A module sets users' presence.
+    SetByModule {
+        updates: Vec<PresenceUpdate>,
+        done: Stored,
+    },
+    /// These users of this homeserver are to get a full snapshot.
+    Snapshot { users: Vec<UserKey>, done: Stored },
     /// Users and rooms have changed.
     Directory(Vec<Event>),
 }
 
+/// Who waits until a change is stored.
+type Stored = oneshot::Sender<Result<(), WriteError>>;
+
 pub(super) struct Writer {
     shared: Arc<Shared>,
     queue: mpsc::Receiver<Command>,
+    reserved: Reserved,
 }
 
 /// What follows from a batch.
@@ -54,13 +67,25 @@ struct Outcome {
     changed: Vec<UserKey>,
     /// Users to wake although they have not changed.
     wake: Vec<UserKey>,
-    /// Clients that wait for what they asked for.
-    done: Vec<oneshot::Sender<()>>,
+    /// Users whose state is to be stored although it is not worth telling.
+    touched: Vec<UserKey>,
+    /// Users who are to get a full snapshot.
+    snapshots: Vec<UserKey>,
+    /// Rooms whose members have changed.
+    rooms: Vec<RoomKey>,
+    /// Who waits until the change is visible.
+    applied: Vec<oneshot::Sender<()>>,
+    /// Who waits until it is stored.
+    stored: Vec<Stored>,
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, queue: mpsc::Receiver<Command>) -> Self {
-        Self { shared, queue }
+    pub(super) fn new(shared: Arc<Shared>, queue: mpsc::Receiver<Command>, reserved: Reserved) -> Self {
+        Self {
+            shared,
+            queue,
+            reserved,
+        }
     }
 
     pub(super) async fn run(mut self) {
@@ -88,23 +113,33 @@ impl Writer {
         })
     }
 
-    fn apply(&self, batch: &mut Vec<Command>) {
+    fn apply(&mut self, batch: &mut Vec<Command>) {
         let now = self.shared.clock.now_ms();
-        let mut world = self.shared.world.write();
+        let mut guard = self.shared.world.write();
+        let world = &mut *guard;
+        let Expired { changed, pings } = world.presence.expire(now);
         let mut outcome = Outcome {
-            // The pings are for other servers, with whom nobody speaks yet.
-            changed: world.presence.expire(now).changed,
+            changed,
             ..Outcome::default()
         };
         for command in batch.drain(..) {
-            apply(&mut world, command, now, &mut outcome);
+            apply(world, command, now, &mut outcome);
         }
         outcome.changed.sort_unstable();
         outcome.changed.dedup();
         for user in &outcome.changed {
             world.changed(*user);
         }
-        drop(world);
+        for user in pings {
+            world.queue_for_room_servers(user);
+            outcome.touched.push(user);
+        }
+        let writes = writes(world, &mut outcome, &mut self.reserved);
+        drop(guard);
+        // Routing does not wait for the disk. Who is to know that a change lasts does.
+        self.shared
+            .storage
+            .write(writes, std::mem::take(&mut outcome.stored));
         self.tell(outcome);
     }
 
@@ -113,7 +148,8 @@ impl Writer {
         let Outcome {
             changed,
             mut wake,
-            done,
+            applied,
+            ..
         } = outcome;
         let waiting = &self.shared.waiting;
         {
@@ -134,10 +170,39 @@ impl Writer {
         for feed in self.shared.feeds().iter() {
             feed.mark(&changed);
         }
-        for answer in done {
+        for answer in applied {
             // The client may have gone.
             let _ = answer.send(());
         }
+    }
+}
+
+/// What is to be stored of a batch.
+fn writes(world: &World, outcome: &mut Outcome, reserved: &mut Reserved) -> Writes {
+    outcome.touched.extend_from_slice(&outcome.changed);
+    outcome.touched.sort_unstable();
+    outcome.touched.dedup();
+    outcome.rooms.sort_unstable();
+    outcome.rooms.dedup();
+    let position = world.streams.position();
+    let snapshot = |user: &UserKey| {
+        let mark = world.snapshots.get(user)?;
+        Some((world.directory.id(*user)?.clone(), *mark))
+    };
+    Writes {
+        presence: outcome
+            .touched
+            .iter()
+            .filter_map(|user| world.stored(*user))
+            .collect(),
+        snapshots: outcome.snapshots.iter().filter_map(snapshot).collect(),
+        rooms: outcome
+            .rooms
+            .iter()
+            .filter_map(|room| restore::describe(&world.directory, *room, position))
+            .collect(),
+        reserved: reserved.next(position),
+        ..Writes::default()
     }
 }
 
@@ -154,7 +219,8 @@ fn apply(world: &mut World, command: Command, now: u64, outcome: &mut Outcome) {
                 .presence
                 .set(user, &device, state, status_msg.as_deref(), now);
             outcome.note(user, change);
-            outcome.done.push(done);
+            outcome.touched.push(user);
+            outcome.stored.push(done);
         }
         Command::SyncStarted {
             user,
@@ -164,15 +230,37 @@ fn apply(world: &mut World, command: Command, now: u64, outcome: &mut Outcome) {
         } => {
             let change = world.presence.sync_started(user, &device, state, now);
             outcome.note(user, change);
-            outcome.done.push(done);
+            outcome.applied.push(done);
         }
         Command::SyncEnded { user, device } => {
             let change = world.presence.sync_ended(user, &device, now);
             outcome.note(user, change);
         }
+        Command::SetByModule { updates, done } => {
+            for update in updates {
+                let user = world.directory.key_or_insert(&update.user_id);
+                let origin = world.origin(user);
+                let status_msg = update.status_msg.as_deref();
+                let change = world
+                    .presence
+                    .set_by_module(user, origin, update.state, status_msg, now);
+                outcome.note(user, change);
+            }
+            outcome.stored.push(done);
+        }
+        Command::Snapshot { users, done } => {
+            for user in users {
+                let position = world.streams.advance();
+                world.snapshots.insert(user, position);
+                outcome.wake.push(user);
+                outcome.snapshots.push(user);
+            }
+            outcome.stored.push(done);
+        }
         Command::Directory(events) => {
             for event in &events {
                 if let Some(room) = world.apply(event, now) {
+                    outcome.rooms.push(room);
                     outcome.wake.extend_from_slice(world.directory.members(room));
                 }
             }

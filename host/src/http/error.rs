@@ -9,7 +9,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::engine::{Overloaded, SyncError};
+use crate::engine::{NotApplied, Overloaded, SyncError};
 
 /// The answer to a request that is refused or fails.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +60,9 @@ pub(super) enum MatrixError {
     /// The path is known, the method is not one of its own.
     #[error("the endpoint does not have this method")]
     MethodNotAllowed,
+    /// What was asked for is done, and may not last.
+    #[error("{0}")]
+    NotStored(String),
     /// Our fault.
     #[error("internal server error")]
     Internal,
@@ -76,7 +79,7 @@ impl MatrixError {
             Self::LimitExceeded { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::UnknownEndpoint => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::NotStored(_) | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -94,7 +97,7 @@ impl MatrixError {
             Self::TooLarge { .. } => "M_TOO_LARGE",
             Self::LimitExceeded { .. } => "M_LIMIT_EXCEEDED",
             Self::UnknownEndpoint | Self::MethodNotAllowed => "M_UNRECOGNIZED",
-            Self::BodyTimeout | Self::Internal => "M_UNKNOWN",
+            Self::BodyTimeout | Self::NotStored(_) | Self::Internal => "M_UNKNOWN",
         }
     }
 }
@@ -129,6 +132,19 @@ impl From<Overloaded> for MatrixError {
     fn from(overloaded: Overloaded) -> Self {
         Self::LimitExceeded {
             retry_after: overloaded.retry_after,
+        }
+    }
+}
+
+impl From<NotApplied> for MatrixError {
+    fn from(error: NotApplied) -> Self {
+        match error {
+            NotApplied::Overloaded(overloaded) => overloaded.into(),
+            // Its successor will take it.
+            NotApplied::Stopped => Self::LimitExceeded {
+                retry_after: Duration::from_secs(1),
+            },
+            NotApplied::NotStored(_) => Self::NotStored(error.to_string()),
         }
     }
 }

@@ -106,7 +106,7 @@ impl Puppet {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         lock(&PUPPETS).insert(number, Arc::clone(self));
         let identity = Identity {
-            name: format!("puppet{number}"),
+            name: "puppet".to_owned(),
             version: "1.0.0".to_owned(),
             router: "Puppet".to_owned(),
             generation: 1,

@@ -111,6 +111,7 @@ mod tests {
         StoredModule {
             name: "m".into(),
             fingerprint: fingerprint.into(),
+            since: 1,
         }
     }
 

@@ -48,6 +48,8 @@ pub struct StoredModule {
     pub name: Arc<str>,
     /// What its routes depend on. Another fingerprint for the name forgets its routes, in the same transaction.
     pub fingerprint: String,
+    /// The position at which it was first attached with this fingerprint.
+    pub since: u64,
 }
 
 /// What has changed and is to be stored. Of each user, room and module the newest is kept.

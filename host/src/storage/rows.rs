@@ -319,25 +319,32 @@ impl StoredModule {
         Sum::of(Self::TABLE)
             .text(&self.name)
             .text(&self.fingerprint)
+            .number(number(self.since))
             .finish()
     }
 }
 
 impl Record for StoredModule {
     const TABLE: &'static str = "modules";
-    const PUT: &'static str = "INSERT OR REPLACE INTO modules VALUES (?1, ?2, ?3)";
-    const ALL: &'static str = "SELECT name, fingerprint, sum FROM modules ORDER BY name";
+    const PUT: &'static str = "INSERT OR REPLACE INTO modules VALUES (?1, ?2, ?3, ?4)";
+    const ALL: &'static str = "SELECT name, fingerprint, since, sum FROM modules ORDER BY name";
 
     fn put(&self, put: &mut Statement<'_>) -> rusqlite::Result<usize> {
-        put.execute(params![&*self.name, self.fingerprint, self.sum()])
+        put.execute(params![
+            &*self.name,
+            self.fingerprint,
+            number(self.since),
+            self.sum()
+        ])
     }
 
     fn read(row: &Row<'_>, _: Option<&Self>) -> Result<Self, RowError> {
         let record = Self {
             name: Arc::from(row.get_ref(0)?.as_str()?),
             fingerprint: row.get_ref(1)?.as_str()?.to_owned(),
+            since: read_number(row, 2)?,
         };
-        check_sum(row, 2, record.sum())?;
+        check_sum(row, 3, record.sum())?;
         Ok(record)
     }
 }

@@ -15,6 +15,7 @@ use crate::engine::feed::Feed;
 use crate::engine::{Engine, Session, SetPresence, Setup, SyncAnswer, SyncRequest};
 use crate::modules::puppet::Puppet;
 use crate::presence::UserKey;
+use crate::storage::{Location, Storage};
 
 /// The users, each with the tokens `NAME/1` and `NAME/2`.
 pub(super) const USERS: [&str; 5] = ["alice", "bob", "carol", "dave", "eve"];
@@ -31,6 +32,18 @@ pub(super) fn clock() -> Arc<dyn Clock> {
 
 /// A server without modules, with these rooms.
 pub(super) fn setup(clock: Arc<dyn Clock>, rooms: &[&[&str]]) -> Setup {
+    Setup {
+        clock,
+        server_name: "example.org".to_owned(),
+        source: Arc::new(StaticSource::new(&directory(rooms))),
+        presence: config::Presence::default(),
+        excluded_rooms: Vec::new(),
+        storage: Storage::open(&Location::Memory).expect("opens"),
+    }
+}
+
+/// The users, and these rooms, named `!0:example.org` and so on.
+pub(super) fn directory(rooms: &[&[&str]]) -> config::Directory {
     let user = |name: &&str| {
         let access_tokens = vec![format!("{name}/1"), format!("{name}/2")];
         (id(name), config::StaticUser { access_tokens })
@@ -39,16 +52,9 @@ pub(super) fn setup(clock: Arc<dyn Clock>, rooms: &[&[&str]]) -> Setup {
         let members = members.iter().map(|name| id(name)).collect();
         (format!("!{number}:example.org"), members)
     };
-    let directory = config::Directory {
+    config::Directory {
         users: USERS.iter().map(user).collect(),
         rooms: rooms.iter().enumerate().map(room).collect(),
-    };
-    Setup {
-        clock,
-        server_name: "example.org".to_owned(),
-        source: Arc::new(StaticSource::new(&directory)),
-        presence: config::Presence::default(),
-        excluded_rooms: Vec::new(),
     }
 }
 
@@ -69,9 +75,9 @@ pub(super) async fn serve_routed(rooms: &[&[&str]], puppets: &[&Arc<Puppet>]) ->
     let time = StandStill::begin();
     let clock = clock();
     let engine = Engine::start(setup(Arc::clone(&clock), rooms));
-    for puppet in puppets {
+    for (number, puppet) in puppets.iter().enumerate() {
         let module = puppet.start(Arc::clone(&clock), CALL_TIMEOUT).await;
-        engine.attach(module.expect("starts"));
+        engine.attach(&format!("puppet{number}"), "", module.expect("starts"));
     }
     Routed {
         time,
@@ -81,11 +87,21 @@ pub(super) async fn serve_routed(rooms: &[&[&str]], puppets: &[&Arc<Puppet>]) ->
 }
 
 impl Routed {
+    /// A server that has these modules.
+    pub(super) fn of(engine: Engine, puppets: Vec<Arc<Puppet>>) -> Self {
+        Self {
+            time: StandStill::begin(),
+            engine,
+            puppets,
+        }
+    }
+
     /// Adds a module.
     pub(super) async fn attach(mut self, puppet: &Arc<Puppet>) -> Self {
         let clock = Arc::clone(&self.engine.0.clock);
         let module = puppet.start(clock, CALL_TIMEOUT).await;
-        self.engine.attach(module.expect("starts"));
+        let name = format!("puppet{}", self.puppets.len());
+        self.engine.attach(&name, "", module.expect("starts"));
         self.puppets.push(Arc::clone(puppet));
         self
     }
@@ -205,6 +221,8 @@ impl Client {
     }
 
     pub(super) async fn put(&self, state: PresenceState, status_msg: &str) {
+        // It waits for the disk, that is for a real thread.
+        let _time = StandStill::begin();
         let status_msg = Some(status_msg.to_owned());
         self.engine
             .set_presence(&self.session, state, status_msg)

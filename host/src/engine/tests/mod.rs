@@ -7,6 +7,7 @@ mod broadcast;
 mod joins;
 mod kit;
 mod model;
+mod restarts;
 mod rooms;
 mod routed;
 mod sent;

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use crate::engine::tests::broadcast::Broadcast;
 use crate::engine::tests::kit::{Client, clock, key, serve, serve_routed, setup};
 use crate::engine::writer::{Command, QUEUE, Writer};
-use crate::engine::{Engine, Overloaded, QUEUE_WAIT, SetPresence, SyncError};
+use crate::engine::{Engine, NotApplied, QUEUE_WAIT, SetPresence, SyncError};
 use crate::modules::puppet::{Asked, Gate, Mood};
 use crate::presence::DeviceId;
 
@@ -19,7 +19,7 @@ const TO_EVE: Broadcast = Broadcast {
     but_of: &[],
 };
 
-async fn try_put(engine: &Engine, state: PresenceState) -> Result<(), Overloaded> {
+async fn try_put(engine: &Engine, state: PresenceState) -> Result<(), NotApplied> {
     let session = engine.session("alice/1").await.expect("known");
     engine.set_presence(&session, state, None).await
 }
@@ -27,7 +27,7 @@ async fn try_put(engine: &Engine, state: PresenceState) -> Result<(), Overloaded
 #[tokio::test(start_paused = true)]
 async fn a_full_queue_is_waited_for_a_second_and_then_refused() {
     // Nobody takes anything out of the queue.
-    let (engine, mut queue) = Engine::assemble(setup(clock(), &[]));
+    let (engine, mut queue, reserved) = Engine::assemble(setup(clock(), &[]));
     let command = || Command::SyncEnded {
         user: key(&engine, "bob"),
         device: DeviceId::from("D"),
@@ -36,7 +36,9 @@ async fn a_full_queue_is_waited_for_a_second_and_then_refused() {
         engine.0.commands.try_send(command()).expect("there is room");
     }
     let before = Instant::now();
-    let refused = try_put(&engine, Online).await.expect_err("is full");
+    let Err(NotApplied::Overloaded(refused)) = try_put(&engine, Online).await else {
+        panic!("the queue is full");
+    };
     assert_eq!(before.elapsed(), QUEUE_WAIT);
     assert_eq!(refused.retry_after, Duration::from_secs(1));
     let mut request = Client::new(&engine, "alice").request(LONG);
@@ -51,14 +53,14 @@ async fn a_full_queue_is_waited_for_a_second_and_then_refused() {
     queue.recv().await.expect("is full");
     let waiting = engine.clone();
     let put = tokio::spawn(async move { try_put(&waiting, Online).await });
-    tokio::spawn(Writer::new(engine.0.clone(), queue).run());
-    assert_eq!(put.await.expect("ends"), Ok(()));
+    tokio::spawn(Writer::new(engine.0.clone(), queue, reserved).run());
+    assert!(put.await.expect("ends").is_ok());
     assert_eq!(Client::new(&engine, "alice").sync().await, ["alice online"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_end_of_a_sync_waits_for_a_place_in_a_full_queue() {
-    let (engine, queue) = Engine::assemble(setup(clock(), &[]));
+    let (engine, queue, reserved) = Engine::assemble(setup(clock(), &[]));
     let mut alice = Client::new(&engine, "alice");
     alice.set_presence = SetPresence::Online;
     let sync = alice.long_poll(LONG);
@@ -72,7 +74,7 @@ async fn the_end_of_a_sync_waits_for_a_place_in_a_full_queue() {
     while engine.0.commands.try_send(command()).is_ok() {}
     sync.abort();
     assert!(sync.await.expect_err("was aborted").is_cancelled());
-    tokio::spawn(Writer::new(engine.0.clone(), queue).run());
+    tokio::spawn(Writer::new(engine.0.clone(), queue, reserved).run());
 
     alice.set_presence = SetPresence::Offline;
     sleep(Duration::from_millis(1)).await;
@@ -84,7 +86,7 @@ async fn the_end_of_a_sync_waits_for_a_place_in_a_full_queue() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_not_applied_is_not_answered_as_if_it_was() {
-    let (engine, queue) = Engine::assemble(setup(clock(), &[]));
+    let (engine, queue, _) = Engine::assemble(setup(clock(), &[]));
     let putting = engine.clone();
     let put = tokio::spawn(async move { try_put(&putting, Online).await });
     while engine.0.commands.capacity() == QUEUE {
@@ -115,15 +117,15 @@ async fn a_stop_ends_long_polls() {
 async fn what_was_taken_is_applied_when_the_server_stops() {
     // Which of two things that are ready goes first is left to chance.
     for _ in 0..20 {
-        let (engine, queue) = Engine::assemble(setup(clock(), &[]));
+        let (engine, queue, reserved) = Engine::assemble(setup(clock(), &[]));
         let putting = engine.clone();
         let put = tokio::spawn(async move { try_put(&putting, Online).await });
         while engine.0.commands.capacity() == QUEUE {
             tokio::task::yield_now().await;
         }
         engine.0.stop.cancel();
-        Writer::new(engine.0.clone(), queue).run().await;
-        assert_eq!(put.await.expect("ends"), Ok(()));
+        Writer::new(engine.0.clone(), queue, reserved).run().await;
+        assert!(put.await.expect("ends").is_ok());
         assert_eq!(Client::new(&engine, "alice").sync().await, ["alice online"]);
     }
 }
@@ -164,7 +166,7 @@ async fn a_stop_waits_for_a_module_that_blocks_no_longer_than_the_deadline() {
     server.client("alice").put(Online, "").await;
     puppet.asked_until(|asked| !asked.is_empty()).await;
     let (engine, before, short) = (server.engine.clone(), Instant::now(), Duration::from_millis(500));
-    let stopping = tokio::spawn(async move { engine.shutdown(short).await });
+    let stopping = tokio::spawn(async move { engine.stop(short).await });
     server.time.pass_until(|| stopping.is_finished()).await;
     assert!(before.elapsed() < short * 2);
 }

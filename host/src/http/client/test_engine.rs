@@ -8,6 +8,7 @@ use crate::clock::SystemClock;
 use crate::config;
 use crate::directory::StaticSource;
 use crate::engine::{Engine, Setup};
+use crate::storage::{Location, Storage};
 
 /// Alice's token. She shares a room with Bob.
 pub(in crate::http) const ALICE: &str = "token-of-alice";
@@ -38,5 +39,6 @@ pub(in crate::http) fn engine() -> Engine {
         source: Arc::new(StaticSource::new(&directory)),
         presence: config::Presence::default(),
         excluded_rooms: Vec::new(),
+        storage: Storage::open(&Location::Memory).expect("opens"),
     })
 }

@@ -46,6 +46,7 @@ CREATE TABLE reserved (
 CREATE TABLE modules (
     name TEXT NOT NULL PRIMARY KEY,
     fingerprint TEXT NOT NULL,
+    since INTEGER NOT NULL,
     sum INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 

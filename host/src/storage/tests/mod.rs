@@ -79,6 +79,7 @@ fn module(name: &str, fingerprint: &str) -> StoredModule {
     StoredModule {
         name: name.into(),
         fingerprint: fingerprint.into(),
+        since: 1,
     }
 }
 

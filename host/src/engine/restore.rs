@@ -1,0 +1,178 @@
+//! Begins where an earlier run ended.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use presence_router_api::UserId;
+use sha2::{Digest, Sha256};
+
+use crate::delivery::{ModuleTag, Since, Streams};
+use crate::directory::{Directory, RoomKey};
+use crate::engine::feed::Feed;
+use crate::engine::world::World;
+use crate::presence::UserKey;
+use crate::storage::{Restored, StoredModule, StoredRoom, StoredRoute, Writes};
+
+/// How many positions are noted in the database as in use, before they are.
+const RESERVED: u64 = 60_000_000;
+/// When fewer than these are left, more are noted.
+const RESERVE_AT: u64 = RESERVED / 2;
+
+/// What modules had routed in an earlier run, until they are attached.
+#[derive(Debug, Default)]
+pub(super) struct Routes {
+    modules: HashMap<Arc<str>, StoredModule>,
+    routes: HashMap<Arc<str>, Vec<StoredRoute>>,
+}
+
+/// Positions that the database says may be in use.
+#[derive(Debug)]
+pub(super) struct Reserved(u64);
+
+impl Reserved {
+    /// What is to be noted now, if anything.
+    pub(super) fn next(&mut self, position: u64) -> Option<u64> {
+        if self.0.saturating_sub(position) >= RESERVE_AT {
+            return None;
+        }
+        self.0 = position.saturating_add(RESERVED);
+        Some(self.0)
+    }
+}
+
+/// Where positions of this run start: they come from the clock in microseconds, so that a token of a database that was lost is
+/// still one of the past, and are higher than those of earlier runs, so that a clock that was set back does no harm.
+pub(super) fn start(now: u64, restored: &Restored) -> (u64, Reserved) {
+    let start = now.saturating_mul(1_000).max(restored.reserved);
+    (start, Reserved(start))
+}
+
+impl Routes {
+    pub(super) fn new(modules: Vec<StoredModule>, routed: Vec<StoredRoute>) -> Self {
+        let mut routes: HashMap<_, Vec<_>> = HashMap::new();
+        for route in routed {
+            routes.entry(Arc::clone(&route.module)).or_default().push(route);
+        }
+        let named = |module: StoredModule| (Arc::clone(&module.name), module);
+        Self {
+            modules: modules.into_iter().map(named).collect(),
+            routes,
+        }
+    }
+
+    /// Attaches a module at the next position, and returns the users whom it has yet to route. One that has changed since the
+    /// earlier run, or is new, has yet to route everybody who is not offline.
+    pub(super) fn attach(
+        &mut self,
+        world: &mut World,
+        feed: &Feed,
+        fingerprint: &str,
+    ) -> (Vec<UserKey>, Writes) {
+        let (tag, name) = (feed.tag(), feed.name());
+        let attached = world.streams.advance();
+        let known = self
+            .modules
+            .remove(name)
+            .filter(|known| known.fingerprint == fingerprint);
+        let routes = self.routes.remove(name).unwrap_or_default();
+        let changed = known.as_ref().map_or(attached, |known| known.since);
+        world.streams.attach(tag, Since { attached, changed });
+        let mut writes = Writes::default();
+        let users = if known.is_some() {
+            restore_routes(world, tag, &routes);
+            let yet_to_route = |user: &UserKey| !world.streams.is_settled(tag, *user);
+            world.directory.users().filter(yet_to_route).collect()
+        } else {
+            writes.modules.push(StoredModule {
+                name: Arc::clone(name),
+                fingerprint: fingerprint.to_owned(),
+                since: changed,
+            });
+            world.users_not_offline().collect()
+        };
+        (users, writes)
+    }
+}
+
+fn restore_routes(world: &mut World, module: ModuleTag, routes: &[StoredRoute]) {
+    for route in routes {
+        if let Some(user) = world.directory.key(route.user_id.as_str()) {
+            world
+                .streams
+                .restore_settled(module, user, route.change, route.position);
+        }
+    }
+}
+
+/// Takes up the presence of all users, and the full snapshots that are still to be had.
+pub(super) fn restore(world: &mut World, restored: &mut Restored, now: u64) {
+    for stored in restored.presence.drain(..) {
+        let user = world.directory.key_or_insert(&stored.user_id);
+        let origin = world.origin(user);
+        world.presence.restore(user, origin, stored.presence, now);
+        world.streams.restore(user, stored.change);
+    }
+    for (user, mark) in restored.snapshots.drain(..) {
+        let user = world.directory.key_or_insert(&user);
+        world.snapshots.insert(user, mark);
+    }
+}
+
+/// Compares the rooms with those of the earlier run, and returns what is to be stored of them. Of a room whose members are
+/// others than then it is not known who came, so all of them count as having come at the start.
+pub(super) fn compare_rooms(
+    directory: &mut Directory,
+    streams: &mut Streams,
+    restored: &Restored,
+) -> Vec<StoredRoom> {
+    let is_first_run = restored.reserved == 0;
+    let known: HashMap<&str, &StoredRoom> = restored
+        .rooms
+        .iter()
+        .map(|room| (room.room_id.as_str(), room))
+        .collect();
+    let mut to_store = Vec::new();
+    let rooms: Vec<_> = directory.counted_rooms().collect();
+    for room in rooms {
+        let Some(mut stored) = describe(directory, room, 0) else {
+            continue;
+        };
+        match known.get(stored.room_id.as_str()) {
+            Some(known) if known.digest == stored.digest => {
+                if known.changed > 0 {
+                    directory.everybody_joined(room, known.changed);
+                }
+                continue;
+            }
+            None if is_first_run => {}
+            Some(_) | None => {
+                stored.changed = streams.advance();
+                directory.everybody_joined(room, stored.changed);
+            }
+        }
+        to_store.push(stored);
+    }
+    to_store
+}
+
+/// A room as it is stored.
+pub(super) fn describe(directory: &Directory, room: RoomKey, changed: u64) -> Option<StoredRoom> {
+    let mut members: Vec<&str> = directory
+        .members(room)
+        .iter()
+        .filter_map(|member| directory.id(*member))
+        .map(UserId::as_str)
+        .collect();
+    // The order of keys differs from run to run.
+    members.sort_unstable();
+    let mut digest = Sha256::new();
+    for member in members {
+        digest.update(member);
+        digest.update([0]);
+    }
+    Some(StoredRoom {
+        room_id: directory.room_id(room)?.to_owned(),
+        digest: digest.finalize().into(),
+        changed,
+    })
+}

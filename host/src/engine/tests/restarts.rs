@@ -1,0 +1,250 @@
+//! What a server that is started again knows, and tells.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use presence_router_api::PresenceState::{Busy, Offline, Online, Unavailable};
+use tokio::time::advance;
+
+use crate::clock::{Clock, StandStill};
+use crate::directory::StaticSource;
+use crate::engine::tests::broadcast::Broadcast;
+use crate::engine::tests::kit::{CALL_TIMEOUT, Client, Routed, clock, directory, setup};
+use crate::engine::{Engine, SetPresence};
+use crate::modules::puppet::{Asked, Puppet};
+use crate::storage::{Location, Storage};
+
+const ALL_TO_EVE: Broadcast = Broadcast {
+    to: &["eve"],
+    but_of: &[],
+};
+
+/// A database, and what does not change between two runs on it.
+struct Runs {
+    folder: tempfile::TempDir,
+    clock: Arc<dyn Clock>,
+    time: StandStill,
+}
+
+impl Runs {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().expect("a directory"),
+            clock: clock(),
+            time: StandStill::begin(),
+        }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn run(&self, rooms: &[&[&str]]) -> Engine {
+        let mut setup = setup(Arc::clone(&self.clock), rooms);
+        let database = Location::File(self.path().join("presence.db"));
+        setup.storage = Storage::open(&database).expect("opens");
+        Engine::start(setup)
+    }
+
+    async fn run_with(&self, rooms: &[&[&str]], modules: &[(&str, &Arc<Puppet>)]) -> Routed {
+        let engine = self.run(rooms);
+        for (fingerprint, puppet) in modules {
+            let module = puppet.start(Arc::clone(&self.clock), CALL_TIMEOUT).await;
+            engine.attach("puppet", fingerprint, module.expect("starts"));
+        }
+        let puppets = modules.iter().map(|(_, puppet)| Arc::clone(puppet)).collect();
+        Routed::of(engine, puppets)
+    }
+
+    async fn stop(&self, engine: &Engine) {
+        engine.shutdown(Duration::from_secs(5)).await;
+    }
+}
+
+/// The client's session goes on with another server.
+fn moved(client: &Client, to: &Engine, name: &str) -> Client {
+    let mut moved = Client::new(to, name);
+    moved.since.clone_from(&client.since);
+    moved
+}
+
+#[tokio::test(start_paused = true)]
+async fn presence_survives_and_an_old_token_tells_what_was_not_read() {
+    let runs = Runs::new();
+    let first = runs.run(&[&["alice", "bob", "carol"]]);
+    let (alice, carol, mut bob) = (
+        Client::new(&first, "alice"),
+        Client::new(&first, "carol"),
+        Client::new(&first, "bob"),
+    );
+    alice.put(Online, "hi").await;
+    assert_eq!(bob.sync().await, ["alice online hi"]);
+    carol.put(Busy, "").await;
+    runs.stop(&first).await;
+
+    let second = runs.run(&[&["alice", "bob", "carol"]]);
+    let mut bob = moved(&bob, &second, "bob");
+    assert_eq!(bob.sync().await, ["carol busy"]);
+    assert!(bob.sync().await.is_empty());
+    let mut newcomer = Client::new(&second, "bob/2");
+    assert_eq!(newcomer.sync().await, ["alice online hi", "carol busy"]);
+}
+
+// Synapse tests/handlers/test_presence.py: test_stale_presence_flushed_offline_and_sent_on_sync, and design: a restored state
+// lives as one device under the usual timeouts.
+#[tokio::test(start_paused = true)]
+async fn who_does_not_come_back_goes_offline_and_that_is_told_once() {
+    let runs = Runs::new();
+    let rooms: &[&[&str]] = &[&["alice", "bob", "carol"]];
+    let first = runs.run(rooms);
+    let (alice, mut bob) = (Client::new(&first, "alice"), Client::new(&first, "bob"));
+    alice.put(Online, "hi").await;
+    let mut carol = Client::new(&first, "carol");
+    carol.put(Online, "").await;
+    assert_eq!(bob.sync().await, ["alice online hi", "carol online"]);
+    carol.sync().await;
+    runs.stop(&first).await;
+
+    let second = runs.run(rooms);
+    let mut bob = moved(&bob, &second, "bob");
+    let mut carol = moved(&carol, &second, "carol");
+    carol.set_presence = SetPresence::Online;
+    let syncing = carol.long_poll(Duration::from_mins(1));
+    assert!(bob.sync().await.is_empty());
+    let told = bob.long_poll(Duration::from_mins(5));
+    runs.time.pass_until(|| told.is_finished()).await;
+    assert_eq!(bob.read(&told.await.expect("ends")), ["alice offline hi"]);
+    assert!(bob.sync().await.is_empty());
+    syncing.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_put_offline_is_offline_after_a_restart() {
+    let runs = Runs::new();
+    let rooms: &[&[&str]] = &[&["alice", "bob"]];
+    let first = runs.run(rooms);
+    let (alice, mut bob) = (Client::new(&first, "alice"), Client::new(&first, "bob"));
+    alice.put(Online, "").await;
+    assert_eq!(bob.sync().await, ["alice online"]);
+    alice.put(Offline, "gone").await;
+    runs.stop(&first).await;
+    let second = runs.run(rooms);
+    assert_eq!(moved(&bob, &second, "bob").sync().await, ["alice offline gone"]);
+    assert!(Client::new(&second, "bob").sync().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_module_has_routed_is_not_routed_again_and_what_was_not_read_comes_once() {
+    let runs = Runs::new();
+    let puppet = ALL_TO_EVE.puppet();
+    let first = runs.run_with(&[], &[("same", &puppet)]).await;
+    let (alice, bob, mut eve) = (first.client("alice"), first.client("bob"), first.client("eve"));
+    alice.put(Online, "").await;
+    first.routed("alice").await;
+    assert_eq!(eve.sync().await, ["alice online"]);
+    bob.put(Unavailable, "").await;
+    first.routed("bob").await;
+    runs.stop(&first.engine).await;
+
+    let puppet = ALL_TO_EVE.puppet();
+    let second = runs.run_with(&[], &[("same", &puppet)]).await;
+    let mut eve = moved(&eve, &second.engine, "eve");
+    assert_eq!(eve.sync().await, ["bob unavailable"]);
+    assert!(eve.sync().await.is_empty());
+    let routed_again = puppet
+        .asked()
+        .iter()
+        .any(|asked| matches!(asked, Asked::Route(users, None) if !users.is_empty()));
+    assert!(!routed_again, "{:?}", puppet.asked());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_module_that_is_another_after_a_restart_shows_what_the_one_before_did_not() {
+    let runs = Runs::new();
+    let but_alice = Broadcast {
+        to: &["eve"],
+        but_of: &["alice"],
+    };
+    let first = runs.run_with(&[], &[("one", &but_alice.puppet())]).await;
+    let mut eve = first.client("eve");
+    first.client("alice").put(Online, "").await;
+    first.routed("alice").await;
+    assert!(eve.sync().await.is_empty());
+    runs.stop(&first.engine).await;
+
+    let second = runs.run_with(&[], &[("two", &ALL_TO_EVE.puppet())]).await;
+    second.settle().await;
+    let mut eve = moved(&eve, &second.engine, "eve");
+    assert_eq!(eve.sync().await, ["alice online"]);
+    assert!(eve.sync().await.is_empty());
+    runs.stop(&second.engine).await;
+
+    // A token of before all runs asks, and is told by the module that is there now.
+    let third = runs.run_with(&[], &[("two", &ALL_TO_EVE.puppet())]).await;
+    let mut late = third.client("eve/2");
+    late.since = Some(format!("s{0}_{0}_{0}", 1).parse().expect("a token"));
+    assert_eq!(late.sync().await, ["alice online"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn people_whose_room_changed_while_the_server_was_down_hear_of_each_other() {
+    let runs = Runs::new();
+    let first = runs.run(&[&["alice"], &["bob", "carol"]]);
+    let mut bob = Client::new(&first, "bob");
+    Client::new(&first, "alice").put(Online, "").await;
+    assert!(bob.sync().await.is_empty());
+    runs.stop(&first).await;
+
+    let second = runs.run(&[&["alice", "bob"], &["bob", "carol"]]);
+    let mut bob = moved(&bob, &second, "bob");
+    assert_eq!(bob.sync().await, ["alice online"]);
+    assert!(bob.sync().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_join_is_told_also_to_who_reads_only_after_a_restart() {
+    let runs = Runs::new();
+    let source = Arc::new(StaticSource::new(&directory(&[&["alice"], &["bob"]])));
+    let mut setup = setup(Arc::clone(&runs.clock), &[]);
+    setup.storage = Storage::open(&Location::File(runs.path().join("presence.db"))).expect("opens");
+    setup.source = Arc::<StaticSource>::clone(&source);
+    let first = Engine::start(setup);
+    let mut bob = Client::new(&first, "bob");
+    Client::new(&first, "alice").put(Online, "").await;
+    assert!(bob.sync().await.is_empty());
+    source.replace(&directory(&[&["alice", "bob"], &["bob"]]));
+    let alices = || {
+        let world = first.0.world.read();
+        let room = world.directory.room_key("!0:example.org");
+        room.map_or(0, |room| world.directory.members(room).len())
+    };
+    runs.time.until(|| alices() == 2).await;
+    runs.stop(&first).await;
+
+    let second = runs.run(&[&["alice", "bob"], &["bob"]]);
+    let mut bob = moved(&bob, &second, "bob");
+    assert_eq!(bob.sync().await, ["alice online"]);
+    assert!(bob.sync().await.is_empty());
+    runs.stop(&second).await;
+    let third = runs.run(&[&["alice", "bob"], &["bob"]]);
+    assert!(moved(&bob, &third, "bob").sync().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn positions_grow_although_the_clock_was_set_back() {
+    let mut runs = Runs::new();
+    advance(Duration::from_hours(1)).await;
+    let first = runs.run(&[&["alice", "bob"]]);
+    let (alice, mut bob) = (Client::new(&first, "alice"), Client::new(&first, "bob"));
+    alice.put(Online, "one").await;
+    assert_eq!(bob.sync().await, ["alice online one"]);
+    runs.stop(&first).await;
+    // An hour back.
+    runs.clock = clock();
+    let second = runs.run(&[&["alice", "bob"]]);
+    let mut bob = moved(&bob, &second, "bob");
+    assert!(bob.sync().await.is_empty());
+    Client::new(&second, "alice").put(Online, "two").await;
+    assert_eq!(bob.sync().await, ["alice online two"]);
+}
