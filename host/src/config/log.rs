@@ -56,7 +56,7 @@ fn read_level(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<String> {
         .bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if is_one_word {
-        let advice = match nearest(&word, &LEVELS) {
+        let advice = match nearest(&word, LEVELS) {
             Some(near) => format!("did you mean \"{near}\"?"),
             None => format!("write one of {}", LEVELS.join(", ")),
         };

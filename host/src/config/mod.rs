@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod directory;
+mod docs;
 mod duration;
 mod error;
 mod events;
@@ -33,6 +34,7 @@ use std::path::PathBuf;
 use presence_router_api::is_server_name;
 
 pub use crate::config::directory::{Directory, StaticUser};
+pub use crate::config::docs::reference;
 pub use crate::config::error::{ConfigError, ConfigErrors};
 pub use crate::config::listeners::{Bind, Listener, Resource};
 pub use crate::config::log::{Log, LogFormat};

@@ -1,0 +1,106 @@
+//! The keys of `presence`, and those of a module.
+
+use crate::config::known_keys::Keys;
+use crate::config::known_keys::key::{Key, Type};
+
+pub(in crate::config) const PRESENCE: Keys = Keys {
+    title: "`presence`",
+    belong: "under \"presence\"",
+    within: &["presence: {KEYS}"],
+    about: "",
+    entries: &[
+        Key::new(
+            "enabled",
+            Type::Words("true, false or untracked"),
+            "untracked",
+            "`true`; `false`: everybody is offline, and nothing is taken or told; `untracked`: nothing is taken from \
+             users, but states that a module sets are told",
+        )
+        .default("true"),
+        Key::new(
+            "last_active_granularity",
+            Type::Duration,
+            "2m",
+            "how long after their last action a user counts as currently active",
+        )
+        .default("1m"),
+        Key::new(
+            "idle_timeout",
+            Type::Duration,
+            "10m",
+            "an online device that did nothing for longer is unavailable",
+        )
+        .default("5m"),
+        Key::new(
+            "sync_online_timeout",
+            Type::Duration,
+            "1m",
+            "a device that neither synced nor did anything for longer is offline",
+        )
+        .default("30s"),
+        Key::new(
+            "max_status_msg_bytes",
+            Type::Integer {
+                unit: "bytes",
+                least: 0,
+                most: 4_294_967_295,
+            },
+            "512",
+            "the longest status message that is taken. A longer one is refused with 413",
+        )
+        .default("2048"),
+        Key::new(
+            "presence_router",
+            Type::Mapping("[below](#a-module)"),
+            "{module: broadcast}",
+            "a module; without any, presence goes to people who share a room, and no further",
+        )
+        .or("none"),
+    ],
+};
+
+pub(in crate::config) const MODULE: Keys = Keys {
+    title: "A module",
+    belong: "under \"presence.presence_router\"",
+    within: &["presence: {presence_router: {KEYS}}"],
+    about: "",
+    entries: &[
+        Key::new(
+            "module",
+            Type::Text,
+            "./libbroadcast.so",
+            "a path, when it holds a `/`. Otherwise a name: `broadcast` is `libbroadcast.so` or `broadcast.so` in a \
+             directory of `module_path`. `library.router` picks one of a library's routers",
+        ),
+        Key::new(
+            "config",
+            Type::Mapping("as the module has it"),
+            "{always_send_to_users: [\"@presence_gobbler:example.org\"]}",
+            "handed to the module as it is. The module checks it; its own documentation has the keys",
+        )
+        .default("{}"),
+        Key::new(
+            "sha256",
+            Type::Text,
+            "\"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\"",
+            "64 hexadecimal digits, in quotes: the library is refused unless its hash is this one. `sha256sum FILE` \
+             prints it",
+        )
+        .or("any"),
+        Key::new(
+            "call_timeout",
+            Type::Duration,
+            "500ms",
+            "how long a call into the module may take before it counts as failed; above 0",
+        )
+        .default("1s"),
+        Key::new(
+            "allow_insecure_permissions",
+            Type::Boolean,
+            "true",
+            "take the library although others than its owner could have written it; see \
+             [loader.md](loader.md#permissions)",
+        )
+        .default("false"),
+    ],
+};
