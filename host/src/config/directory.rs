@@ -8,11 +8,8 @@ use std::fmt;
 use presence_router_api::UserId;
 
 use crate::config::key_path::KeyPath;
-use crate::config::known_keys;
 use crate::config::reader::{Field, Reader};
-
-/// Matrix spec, appendix "Room IDs".
-const MAX_ROOM_ID_BYTES: usize = 255;
+use crate::config::{known_keys, room_ids};
 
 /// The section `directory.static`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -148,15 +145,7 @@ fn read_user<'v>(
 fn read_rooms(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<BTreeMap<String, BTreeSet<UserId>>> {
     let mut rooms = BTreeMap::new();
     for (room, field) in reader.entries(field)? {
-        if !room.starts_with('!') || room.len() < 2 || room.len() > MAX_ROOM_ID_BYTES {
-            reader.error(
-                &field.path,
-                format!(
-                    "not a room id; write '!' and an opaque part, such as \"!room:example.org\", of at most \
-                     {MAX_ROOM_ID_BYTES} bytes"
-                ),
-            );
-        }
+        let id = room_ids::check(reader, &field, room);
         let members = if field.value.is_null() {
             None
         } else {
@@ -167,7 +156,9 @@ fn read_rooms(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<BTreeMap<Str
             .iter()
             .filter_map(|member| read_member(reader, member))
             .collect();
-        rooms.insert(room.to_owned(), members);
+        if let Some(id) = id {
+            rooms.insert(id, members);
+        }
     }
     Some(rooms)
 }

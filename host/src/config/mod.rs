@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod database;
 mod directory;
 mod docs;
 mod duration;
@@ -22,8 +23,11 @@ mod log;
 mod module;
 mod node;
 mod origins;
+mod outgoing;
 mod presence;
+mod rate_limit;
 mod reader;
+mod room_ids;
 mod source;
 
 #[cfg(test)]
@@ -31,10 +35,12 @@ mod checks;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use presence_router_api::is_server_name;
 
+pub use crate::config::database::Database;
 pub use crate::config::directory::{Directory, StaticUser};
 pub use crate::config::docs::reference;
 pub use crate::config::error::{ConfigError, ConfigErrors};
@@ -42,7 +48,9 @@ pub use crate::config::listeners::{Bind, Listener, Resource};
 pub use crate::config::log::{Log, LogFormat};
 pub use crate::config::module::Module;
 pub use crate::config::origins::{Origin, Origins, module_config_error};
+pub use crate::config::outgoing::Outgoing;
 pub use crate::config::presence::{Presence, Tracking};
+pub use crate::config::rate_limit::RateLimit;
 
 use crate::config::key_path::KeyPath;
 use crate::config::reader::{Field, Reader, Section};
@@ -62,6 +70,14 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// `presence`: timeouts, limits, and the module that routes. Default: see each key.
     pub presence: Presence,
+    /// `exclude_rooms_from_presence`: rooms that do not count as shared. Default: none.
+    pub exclude_rooms_from_presence: BTreeSet<String>,
+    /// `rc_presence.per_user`: how often a user may set their presence. Default: as often as they like.
+    pub rc_presence: Option<RateLimit>,
+    /// `database`: where that is kept which outlives a restart. Default: see [`Database::File`].
+    pub database: Database,
+    /// `ip_range_blacklist` and `ip_range_whitelist`: which addresses this server may call. Default: public ones.
+    pub outgoing: Outgoing,
     /// `module_path`: the directories in which a module given by its name is searched, in this order.
     /// Default: none.
     pub module_path: Vec<PathBuf>,
@@ -133,6 +149,10 @@ fn read(reader: &mut Reader<'_>, root: &serde_yaml::Value) -> Config {
     Config {
         listeners: listeners::read(reader, get("listeners")),
         presence: presence::read(reader, get("presence")),
+        exclude_rooms_from_presence: room_ids::read(reader, get("exclude_rooms_from_presence")),
+        rc_presence: rate_limit::read(reader, get("rc_presence")),
+        database: database::read(reader, get("database")),
+        outgoing: outgoing::read(reader, get("ip_range_blacklist"), get("ip_range_whitelist")),
         module_path: read_module_path(reader, get("module_path")),
         directory: directory::read(reader, get("directory"), server_name.as_deref()),
         log: log::read(reader, get("log")),

@@ -22,6 +22,8 @@ pub struct Presence {
     pub sync_online_timeout: Duration,
     /// `max_status_msg_bytes`: the longest status message that is accepted, in bytes. Default: 2048.
     pub max_status_msg_bytes: usize,
+    /// `include_offline_users_on_sync`: a first sync tells of offline users too. Default: `false`.
+    pub include_offline_users_on_sync: bool,
     /// `presence_router`: the module that routes in addition to shared rooms. Default: none.
     pub presence_router: Option<Module>,
 }
@@ -45,6 +47,7 @@ impl Default for Presence {
             idle_timeout: Duration::from_mins(5),
             sync_online_timeout: Duration::from_secs(30),
             max_status_msg_bytes: 2048,
+            include_offline_users_on_sync: false,
             presence_router: None,
         }
     }
@@ -70,6 +73,11 @@ pub(super) fn read(reader: &mut Reader<'_>, field: Option<Field<'_>>) -> Presenc
             let bytes = reader.integer(field, 0..=u64::from(u32::MAX))?;
             usize::try_from(bytes).ok()
         },
+    );
+    reader.set(
+        &mut presence.include_offline_users_on_sync,
+        section.get("include_offline_users_on_sync"),
+        Reader::boolean,
     );
     reader.set(
         &mut presence.presence_router,
@@ -137,6 +145,12 @@ mod tests {
         assert_eq!(presence.idle_timeout, Duration::from_millis(2));
         assert_eq!(presence.sync_online_timeout, Duration::from_millis(3));
         assert_eq!(presence.max_status_msg_bytes, 4);
+        assert!(
+            checks::config("server_name: a\npresence: {include_offline_users_on_sync: true}")
+                .presence
+                .include_offline_users_on_sync
+        );
+        assert_snapshot!(check("include_offline_users_on_sync: 'true'"), @"presence.include_offline_users_on_sync: expected true or false, found a string (homeserver.yaml:3)");
         assert_snapshot!(check("max_status_msg_bytes: 2K"), @"presence.max_status_msg_bytes: expected an integer, found a string (homeserver.yaml:3)");
         assert_snapshot!(check("max_status_msg_bytes: -1"), @"presence.max_status_msg_bytes: -1 is out of range; write an integer from 0 to 4294967295 (homeserver.yaml:3)");
         assert_snapshot!(checks::check("server_name: a\npresence: true"), @"presence: expected a mapping, found a boolean (homeserver.yaml:2)");

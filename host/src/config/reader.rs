@@ -5,7 +5,7 @@
 //! here: what is found is named by its type, so that a token in the wrong place stays unseen.
 
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_yaml::{Mapping, Value};
 
@@ -176,6 +176,14 @@ impl<'o> Reader<'o> {
         }
     }
 
+    /// With a fraction or without.
+    pub(super) fn number(&mut self, field: &Field<'_>) -> Option<f64> {
+        match field.value.as_f64() {
+            Some(number) => Some(number),
+            None => self.wrong_type(field, "a number"),
+        }
+    }
+
     /// A path, completed by the directory of the file in which it stands.
     pub(super) fn file_path(&mut self, field: &Field<'_>) -> Option<PathBuf> {
         match self.text(field)? {
@@ -183,11 +191,12 @@ impl<'o> Reader<'o> {
             path if path.contains('\0') => self.refuse(field, "a path cannot hold a NUL character"),
             path => {
                 let base = self.directory_of(field);
-                Some(if base.as_os_str() == "." {
-                    PathBuf::from(path)
+                let base = if base.as_os_str() == "." {
+                    PathBuf::new()
                 } else {
-                    base.join(path)
-                })
+                    base
+                };
+                Some(base.join(path))
             }
         }
     }
@@ -195,6 +204,15 @@ impl<'o> Reader<'o> {
     /// The directory of the file in which the field stands.
     pub(super) fn directory_of(&self, field: &Field<'_>) -> PathBuf {
         self.origins.directory_of(&field.path.to_string())
+    }
+
+    /// The directory of the first file; empty for the working directory.
+    pub(super) fn main_directory(&self) -> PathBuf {
+        let first = self.origins.files().first();
+        first
+            .and_then(|file| file.parent())
+            .map(Path::to_owned)
+            .unwrap_or_default()
     }
 
     fn key_text<'v>(&mut self, path: &KeyPath, key: &'v Value) -> Option<&'v str> {

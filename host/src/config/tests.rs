@@ -35,7 +35,39 @@ fn a_server_name_is_all_that_is_needed() {
             idle_timeout: 300s,
             sync_online_timeout: 30s,
             max_status_msg_bytes: 2048,
+            include_offline_users_on_sync: false,
             presence_router: None,
+        },
+        exclude_rooms_from_presence: {},
+        rc_presence: None,
+        database: File(
+            "conf/presence.db",
+        ),
+        outgoing: Outgoing {
+            blocked: [
+                127.0.0.0/8,
+                10.0.0.0/8,
+                172.16.0.0/12,
+                192.168.0.0/16,
+                100.64.0.0/10,
+                192.0.0.0/24,
+                169.254.0.0/16,
+                192.88.99.0/24,
+                198.18.0.0/15,
+                192.0.2.0/24,
+                198.51.100.0/24,
+                203.0.113.0/24,
+                224.0.0.0/4,
+                ::1/128,
+                fe80::/10,
+                fc00::/7,
+                2001:db8::/32,
+                ff00::/8,
+                fec0::/10,
+                0.0.0.0/32,
+                ::/128,
+            ],
+            allowed: [],
         },
         module_path: [],
         directory: Directory {
@@ -62,7 +94,7 @@ fn the_server_name_is_required_and_checked() {
 fn unknown_keys_are_errors_that_say_what_was_meant() {
     assert_snapshot!(check("server_name: a\npresnce: {}"), @r#"presnce: unknown key "presnce"; did you mean "presence"? (homeserver.yaml:2)"#);
     assert_snapshot!(check("server_name: a\npresence:\n  idle-timeout: 5m"), @r#"presence.idle-timeout: unknown key "idle-timeout"; did you mean "idle_timeout"? (homeserver.yaml:3)"#);
-    assert_snapshot!(check("server_name: a\nsigning_key_path: x"), @r#"signing_key_path: unknown key "signing_key_path"; known here: server_name, listeners, presence, module_path, directory, log (homeserver.yaml:2)"#);
+    assert_snapshot!(check("server_name: a\nsigning_key_path: x"), @r#"signing_key_path: unknown key "signing_key_path"; known here: server_name, listeners, presence, exclude_rooms_from_presence, rc_presence, database, ip_range_blacklist, ip_range_whitelist, module_path, directory, log (homeserver.yaml:2)"#);
     assert_snapshot!(check("server_name: a\nmodule_path: []\n5: x"), @"5: expected a string as the key, found an integer; put it in quotes (homeserver.yaml:3)");
 }
 

@@ -85,7 +85,9 @@ fn every_example_is_taken_and_says_something_else_than_the_default() {
     for (keys, key) in keys() {
         for (index, yaml) in configs(keys, key, Some(key.example)).iter().enumerate() {
             assert_eq!(check(yaml), "fine", "{yaml}");
-            if !matches!(key.default, Default::Required) && key.only_with.is_none() && key.name != "path" {
+            // Of the names of databases, one alone is taken.
+            let is_only_choice = key.name == "name" && key.example == "sqlite3";
+            if !matches!(key.default, Default::Required) && !is_only_choice {
                 let without = &configs(keys, key, None)[index];
                 assert_ne!(config(yaml), config(without), "{yaml}");
             }
@@ -120,6 +122,7 @@ fn every_other_type_is_refused() {
             Type::Boolean => ("[x]", "expected true or false, found a list"),
             Type::Duration => ("[x]", "expected a duration such as 30s or 5m, found a list"),
             Type::Integer { .. } => ("[x]", "expected an integer, found a list"),
+            Type::Number { .. } => ("[x]", "expected a number, found a list"),
             Type::Words(_) => ("[x]", "found a list"),
             Type::List(_) => ("{}", "expected a list, found a mapping"),
             Type::Mapping(_) => ("[x]", "expected a mapping, found a list"),
@@ -127,6 +130,15 @@ fn every_other_type_is_refused() {
         for yaml in configs(keys, key, Some(wrong)) {
             let errors = check(&yaml);
             assert!(errors.contains(expected), "{yaml}: {errors}");
+        }
+    }
+}
+
+#[test]
+fn numbers_are_above_0() {
+    for (keys, key) in keys().filter(|(_, key)| matches!(key.kind, Type::Number { .. })) {
+        for yaml in configs(keys, key, Some("0")) {
+            assert!(check(&yaml).contains("above 0"), "{yaml}");
         }
     }
 }

@@ -28,6 +28,10 @@ pub(in crate::config) enum Type {
         least: u64,
         most: u64,
     },
+    /// With a fraction or without, finite and above 0.
+    Number {
+        unit: &'static str,
+    },
     /// One of these words.
     Words(&'static str),
     /// A list of these.
@@ -93,6 +97,7 @@ impl fmt::Display for Type {
                 most,
             } => write!(f, "integer, {least} to {most}"),
             Self::Integer { unit, least, most } => write!(f, "integer of {unit}, {least} to {most}"),
+            Self::Number { unit } => write!(f, "number of {unit}, above 0"),
             Self::Words(words) => f.write_str(words),
             Self::List(of) => write!(f, "list of {of}"),
             Self::Mapping(form) => write!(f, "mapping: {form}"),

@@ -15,7 +15,9 @@ pub(super) use crate::config::known_keys::key::Key;
 pub(super) use crate::config::known_keys::key::{Default, Type};
 pub(super) use crate::config::known_keys::listeners::{LISTENER, RESOURCE};
 pub(super) use crate::config::known_keys::presence::{MODULE, PRESENCE};
-pub(super) use crate::config::known_keys::top::{LOG, ROOT};
+pub(super) use crate::config::known_keys::top::{
+    DATABASE, DATABASE_ARGS, LOG, RATE_LIMIT, RC_PRESENCE, ROOT,
+};
 
 /// A mapping with a fixed set of keys.
 pub(super) struct Keys {
@@ -31,12 +33,16 @@ pub(super) struct Keys {
 }
 
 /// All of them, in the order of the reference.
-pub(super) const ALL: [&Keys; 9] = [
+pub(super) const ALL: [&Keys; 13] = [
     &ROOT,
     &LISTENER,
     &RESOURCE,
     &PRESENCE,
     &MODULE,
+    &RC_PRESENCE,
+    &RATE_LIMIT,
+    &DATABASE,
+    &DATABASE_ARGS,
     &DIRECTORY,
     &STATIC,
     &STATIC_USER,
@@ -50,11 +56,11 @@ impl Keys {
 
     /// What to do about `key`, which is none of these.
     pub(super) fn advice(&self, key: &str) -> String {
-        if let Some(home) = ALL.iter().find(|keys| keys.contains(key)) {
-            return format!("it belongs {}", home.belong);
-        }
         if let Some(near) = nearest(key, self.names()) {
             return format!("did you mean \"{near}\"?");
+        }
+        if let Some(home) = ALL.iter().find(|keys| keys.contains(key)) {
+            return format!("it belongs {}", home.belong);
         }
         for home in ALL {
             if let Some(near) = nearest(key, home.names()) {

@@ -50,6 +50,13 @@ pub(in crate::config) const PRESENCE: Keys = Keys {
         )
         .default("2048"),
         Key::new(
+            "include_offline_users_on_sync",
+            Type::Boolean,
+            "true",
+            "a first `/sync` tells of offline users too. Later ones tell whoever goes offline, whatever is said here",
+        )
+        .default("false"),
+        Key::new(
             "presence_router",
             Type::Mapping("[below](#a-module)"),
             "{module: broadcast}",

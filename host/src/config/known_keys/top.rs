@@ -30,6 +30,48 @@ pub(in crate::config) const ROOT: Keys = Keys {
         )
         .default("{}"),
         Key::new(
+            "exclude_rooms_from_presence",
+            Type::List("room ids"),
+            "[\"!everybody:example.org\"]",
+            "rooms that do not count as shared: whose members hear nothing of each other because of them. For rooms \
+             with very many members",
+        )
+        .default("[]"),
+        Key::new(
+            "rc_presence",
+            Type::Mapping("[below](#rc_presence)"),
+            "{per_user: {per_second: 0.1, burst_count: 5}}",
+            "how often presence may be set",
+        )
+        .or("no limit"),
+        Key::new(
+            "database",
+            Type::Mapping("[below](#database)"),
+            "{args: {database: \":memory:\"}}",
+            "where that is kept which outlives a restart",
+        )
+        .default("{}"),
+        Key::new(
+            "ip_range_blacklist",
+            Type::List("address ranges"),
+            "[\"10.0.0.0/8\", \"fc00::/7\"]",
+            "addresses that this server does not call when a module asks for it. An entry is a range such as \
+             `10.0.0.0/8`, or an address. `0.0.0.0` and `::` always belong to it",
+        )
+        .default(
+            "[\"127.0.0.0/8\", \"10.0.0.0/8\", \"172.16.0.0/12\", \"192.168.0.0/16\", \"100.64.0.0/10\", \
+             \"192.0.0.0/24\", \"169.254.0.0/16\", \"192.88.99.0/24\", \"198.18.0.0/15\", \"192.0.2.0/24\", \
+             \"198.51.100.0/24\", \"203.0.113.0/24\", \"224.0.0.0/4\", \"::1/128\", \"fe80::/10\", \"fc00::/7\", \
+             \"2001:db8::/32\", \"ff00::/8\", \"fec0::/10\"]",
+        ),
+        Key::new(
+            "ip_range_whitelist",
+            Type::List("address ranges"),
+            "[192.168.1.1]",
+            "exceptions from `ip_range_blacklist`",
+        )
+        .default("[]"),
+        Key::new(
             "module_path",
             Type::List("paths"),
             "[/usr/lib/presence-router, ../modules]",
@@ -51,6 +93,80 @@ pub(in crate::config) const ROOT: Keys = Keys {
         )
         .default("{}"),
     ],
+};
+
+pub(in crate::config) const RC_PRESENCE: Keys = Keys {
+    title: "`rc_presence`",
+    belong: "under \"rc_presence\"",
+    within: &["rc_presence: {KEYS}"],
+    about: "How often presence may be set, by `PUT /presence` and by `/sync`. Whoever sets it more often gets 429 \
+            with `retry_after_ms`. Synapse limits to 0.1 a second and 1 at once when the key is left out; here nothing \
+            is limited then, as a change of presence costs this server little.",
+    entries: &[Key::new(
+        "per_user",
+        Type::Mapping("[below](#rc_presenceper_user)"),
+        "{per_second: 0.1, burst_count: 5}",
+        "the limit of each user",
+    )
+    .or("no limit")],
+};
+
+pub(in crate::config) const RATE_LIMIT: Keys = Keys {
+    title: "`rc_presence.per_user`",
+    belong: "under \"rc_presence.per_user\"",
+    within: &["rc_presence: {per_user: {KEYS}}"],
+    about: "",
+    entries: &[
+        Key::new(
+            "per_second",
+            Type::Number {
+                unit: "requests a second",
+            },
+            "0.1",
+            "how many may come in the long run",
+        ),
+        Key::new(
+            "burst_count",
+            Type::Integer {
+                unit: "requests",
+                least: 1,
+                most: 4_294_967_295,
+            },
+            "5",
+            "how many may come at once",
+        ),
+    ],
+};
+
+pub(in crate::config) const DATABASE: Keys = Keys {
+    title: "`database`",
+    belong: "under \"database\"",
+    within: &["database: {KEYS}"],
+    about: "",
+    entries: &[
+        Key::new("name", Type::Text, "sqlite3", "`sqlite3`: there is no other").default("sqlite3"),
+        Key::new(
+            "args",
+            Type::Mapping("[below](#databaseargs)"),
+            "{database: /var/lib/presence-router/presence.db}",
+            "what the database is opened with",
+        )
+        .default("{}"),
+    ],
+};
+
+pub(in crate::config) const DATABASE_ARGS: Keys = Keys {
+    title: "`database.args`",
+    belong: "under \"database.args\"",
+    within: &["database: {args: {KEYS}}"],
+    about: "",
+    entries: &[Key::new(
+        "database",
+        Type::Path,
+        "/var/lib/presence-router/presence.db",
+        "the file, which is made when it is not there; or `:memory:`, in quotes, to forget all when the server stops",
+    )
+    .or("`presence.db` beside the first config file")],
 };
 
 pub(in crate::config) const LOG: Keys = Keys {
