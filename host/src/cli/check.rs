@@ -1,4 +1,4 @@
-//! `check`: is the config right, and would its modules load?
+//! `check`: is the config right, and would all of its modules load?
 
 use std::process::ExitCode;
 
@@ -8,10 +8,10 @@ use crate::config;
 pub(super) fn check(arguments: &Configured) -> Outcome {
     let (config, origins) = config::load(&arguments.config)?;
     let loader = modules::loader()?;
-    let configured = modules::configure(&loader, &config, &origins)?;
-    let identities: Vec<_> = configured
+    let accepted = modules::configure(&loader, &config, &origins)?;
+    let identities: Vec<_> = accepted
         .iter()
-        .map(crate::modules::Configured::identity)
+        .map(|accepted| accepted.configured.identity())
         .collect();
     match arguments.output.format {
         Format::Text => {

@@ -3,21 +3,45 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::problem::Problems;
-use crate::config::{Config, Origins, module_config_error};
+use crate::config::{Config, Module, Origins, module_config_error};
 use crate::modules::{ConfigureError, Configured, Loader, Refusal, Source, Trust};
 
-/// Where the config names the router.
-pub(super) const ROUTER_KEY: &str = "presence.presence_router.module";
+/// A module that has accepted its config.
+pub(super) struct Accepted<'c> {
+    /// Where the config names it.
+    pub(super) key: String,
+    pub(super) module: &'c Module,
+    pub(super) configured: Configured,
+}
 
-/// Opens the router module and has it check its config; starts nothing. `None` when the config names no module.
-pub(super) fn configure(
+/// Opens every module and has each check its config; starts nothing. What is wrong with several is told of all.
+pub(super) fn configure<'c>(
+    loader: &Loader,
+    config: &'c Config,
+    origins: &Origins,
+) -> Result<Vec<Accepted<'c>>, Problems> {
+    let mut accepted = Vec::new();
+    let mut problems = Vec::new();
+    for (key, module) in config.all_modules() {
+        match configure_one(loader, config, origins, &key, module) {
+            Ok(configured) => accepted.push(Accepted {
+                key,
+                module,
+                configured,
+            }),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    Problems::of(problems).map_or(Ok(accepted), Err)
+}
+
+fn configure_one(
     loader: &Loader,
     config: &Config,
     origins: &Origins,
-) -> Result<Option<Configured>, Problems> {
-    let Some(module) = &config.presence.presence_router else {
-        return Ok(None);
-    };
+    key: &str,
+    module: &Module,
+) -> Result<Configured, Problems> {
     let source = Source {
         module: module.module.clone(),
         base_dir: absolute(&module.base_dir),
@@ -35,14 +59,14 @@ pub(super) fn configure(
     };
     let opened = loader
         .open(&source)
-        .map_err(|refusal| refused(origins, &refusal))?;
+        .map_err(|refusal| refused(origins, key, &refusal))?;
     let file = opened.identity().path.clone();
     match Configured::new(opened, &module.config) {
-        Ok(configured) => Ok(Some(configured)),
+        Ok(configured) => Ok(configured),
         Err(ConfigureError::Refused { path, message }) => {
-            Err(module_config_error(origins, &path, &message).into())
+            Err(module_config_error(origins, key, &path, &message).into())
         }
-        Err(error) => Err(refused(origins, &Refusal::from(error).of(&file))),
+        Err(error) => Err(refused(origins, key, &Refusal::from(error).of(&file))),
     }
 }
 
@@ -51,9 +75,10 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// A problem with the module that the config names.
-pub(super) fn refused(origins: &Origins, refusal: &Refusal) -> Problems {
-    Problems::refused(ROUTER_KEY, origins.locate(ROUTER_KEY).as_ref(), refusal)
+/// A problem with the module that the config names at `key`.
+pub(super) fn refused(origins: &Origins, key: &str, refusal: &Refusal) -> Problems {
+    let key = format!("{key}.module");
+    Problems::refused(&key, origins.locate(&key).as_ref(), refusal)
 }
 
 /// Makes the loader.

@@ -53,6 +53,12 @@ impl Problems {
         }])
     }
 
+    /// All of these, in this order; `None` when there are none.
+    pub(super) fn of(problems: Vec<Self>) -> Option<Self> {
+        let problems: Vec<_> = problems.into_iter().flat_map(|problems| problems.0).collect();
+        (!problems.is_empty()).then_some(Self(problems))
+    }
+
     /// Something else failed.
     pub(super) fn other(message: impl Into<String>) -> Self {
         Self(vec![Problem::Other {

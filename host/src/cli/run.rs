@@ -12,6 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::cli::modules::Accepted;
 use crate::cli::problem::Problems;
 use crate::cli::{Configured, Format, Outcome, log, modules};
 use crate::clock::SystemClock;
@@ -109,27 +110,35 @@ async fn serve(format: Format, config: &Config, origins: &Origins) -> Outcome {
     }
 }
 
+/// Starts all modules in order, once each has accepted its config. When one does not start, none is left running.
 async fn start_modules(
     loader: &Loader,
     config: &Config,
     origins: &Origins,
 ) -> Result<Vec<Running>, Problems> {
-    let (Some(configured), Some(module)) = (
-        modules::configure(loader, config, origins)?,
-        &config.presence.presence_router,
-    ) else {
-        return Ok(Vec::new());
-    };
-    let facts = HostFacts {
-        server_name: Arc::from(config.server_name.as_str()),
-        clock: Arc::new(SystemClock),
-        timers: Handle::current(),
-    };
-    let file = configured.identity().path.clone();
-    let running = Running::start(configured, facts, module.call_timeout)
-        .await
-        .map_err(|error| modules::refused(origins, &Refusal::from(error).of(&file)))?;
-    Ok(vec![running])
+    let accepted = modules::configure(loader, config, origins)?;
+    let mut running = Vec::with_capacity(accepted.len());
+    for Accepted {
+        key,
+        module,
+        configured,
+    } in accepted
+    {
+        let facts = HostFacts {
+            server_name: Arc::from(config.server_name.as_str()),
+            clock: Arc::new(SystemClock),
+            timers: Handle::current(),
+        };
+        let file = configured.identity().path.clone();
+        match Running::start(configured, facts, module.call_timeout).await {
+            Ok(started) => running.push(started),
+            Err(error) => {
+                shut_down(&running).await;
+                return Err(modules::refused(origins, &key, &Refusal::from(error).of(&file)));
+            }
+        }
+    }
+    Ok(running)
 }
 
 async fn shut_down(modules: &[Running]) {

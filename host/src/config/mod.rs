@@ -78,6 +78,8 @@ pub struct Config {
     pub database: Database,
     /// `ip_range_blacklist` and `ip_range_whitelist`: which addresses this server may call. Default: public ones.
     pub outgoing: Outgoing,
+    /// `modules`: more modules, which route in this order behind that of `presence.presence_router`. Default: none.
+    pub modules: Vec<Module>,
     /// `module_path`: the directories in which a module given by its name is searched, in this order.
     /// Default: none.
     pub module_path: Vec<PathBuf>,
@@ -85,6 +87,17 @@ pub struct Config {
     pub directory: Directory,
     /// `log`: what is logged, and how. Default: `info`, as text.
     pub log: Log,
+}
+
+impl Config {
+    /// All modules in the order in which they route: that of `presence.presence_router`, then `modules`. Each with the
+    /// path of its key, for [`Origins::locate`] and [`module_config_error`].
+    pub fn all_modules(&self) -> impl Iterator<Item = (String, &Module)> {
+        let router = self.presence.presence_router.iter();
+        let router = router.map(|module| ("presence.presence_router".to_owned(), module));
+        let modules = self.modules.iter().enumerate();
+        router.chain(modules.map(|(index, module)| (format!("modules[{index}]"), module)))
+    }
 }
 
 /// Reads `files`, merges them key by key (mappings are united, of everything else the later file wins),
@@ -146,9 +159,11 @@ fn read(reader: &mut Reader<'_>, root: &serde_yaml::Value) -> Config {
     let get = |key| root.as_ref().and_then(|root| root.get(key));
 
     let server_name = root.as_ref().and_then(|root| read_server_name(reader, root));
+    let presence = presence::read(reader, get("presence"));
     Config {
         listeners: listeners::read(reader, get("listeners")),
-        presence: presence::read(reader, get("presence")),
+        modules: module::read_list(reader, get("modules"), presence.presence_router.as_ref()),
+        presence,
         exclude_rooms_from_presence: room_ids::read(reader, get("exclude_rooms_from_presence")),
         rc_presence: rate_limit::read(reader, get("rc_presence")),
         database: database::read(reader, get("database")),

@@ -24,14 +24,16 @@ pub struct Origin {
     pub line: usize,
 }
 
-/// An entry for what a module says of its own config (`presence.presence_router.config`).
+/// An entry for what a module says of its own config.
 ///
-/// `path` is the module's: relative to its config, such as `blacklisted_users[1]`, or empty.
-pub fn module_config_error(origins: &Origins, path: &str, message: &str) -> ConfigError {
-    let config = "presence.presence_router.config";
+/// `key` is where the config names the module, such as `modules[0]` (see
+/// [`Config::all_modules`](super::Config::all_modules)). `path` is the module's: relative to its config, such as
+/// `blacklisted_users[1]`, or empty.
+pub fn module_config_error(origins: &Origins, key: &str, path: &str, message: &str) -> ConfigError {
+    let config = format!("{key}.config");
     let relative = path.trim_start_matches('.');
     let key = match relative {
-        "" => config.to_owned(),
+        "" => config,
         _ if relative.starts_with('[') => format!("{config}{relative}"),
         _ => format!("{config}.{relative}"),
     };
@@ -263,9 +265,13 @@ mod tests {
 
     #[test]
     fn what_a_module_says_is_placed() {
-        let yaml = "server_name: a\npresence:\n  presence_router:\n    module: m\n    config:\n      blocked:\n      - a\n      - b\n";
+        let yaml = "server_name: a\npresence:\n  presence_router:\n    module: m\n    config:\n      blocked:\n      - a\n      - b\nmodules:\n- module: n\n- module: o\n  config:\n    blocked: [a,\n      b]\n";
         let (_, origins) = load_texts(&[("homeserver.yaml", yaml)]).unwrap();
-        let check = |path| module_config_error(&origins, path, "\"b\" is not a user id").to_string();
+        let of = |key, path| module_config_error(&origins, key, path, "\"b\" is not a user id").to_string();
+        let check = |path| of("presence.presence_router", path);
+        assert_snapshot!(of("modules[1]", "blocked[1]"), @r#"modules[1].config.blocked[1]: "b" is not a user id (homeserver.yaml:14)"#);
+        assert_snapshot!(of("modules[0]", "blocked[1]"), @r#"modules[0].config.blocked[1]: "b" is not a user id (homeserver.yaml:10)"#);
+        assert_snapshot!(of("modules[1]", "[0]"), @r#"modules[1].config[0]: "b" is not a user id (homeserver.yaml:12)"#);
         assert_snapshot!(check("blocked[1]"), @r#"presence.presence_router.config.blocked[1]: "b" is not a user id (homeserver.yaml:8)"#);
         assert_snapshot!(check(""), @r#"presence.presence_router.config: "b" is not a user id (homeserver.yaml:5)"#);
         assert_snapshot!(check("missing"), @r#"presence.presence_router.config.missing: "b" is not a user id (homeserver.yaml:5)"#);

@@ -206,6 +206,15 @@ impl<'o> Reader<'o> {
         self.origins.directory_of(&field.path.to_string())
     }
 
+    /// The key, with its file and line, for errors that name a second place.
+    pub(super) fn place_of(&self, path: &KeyPath) -> String {
+        let key = path.without_secrets();
+        match self.origins.locate(&path.to_string()) {
+            Some(origin) => format!("{key} ({origin})"),
+            None => key.to_string(),
+        }
+    }
+
     /// The directory of the first file; empty for the working directory.
     pub(super) fn main_directory(&self) -> PathBuf {
         let first = self.origins.files().first();

@@ -60,7 +60,7 @@ pub(in crate::config) const PRESENCE: Keys = Keys {
             "presence_router",
             Type::Mapping("[below](#a-module)"),
             "{module: broadcast}",
-            "a module; without any, presence goes to people who share a room, and no further",
+            "the first module. Without any, presence goes to people who share a room, and no further",
         )
         .or("none"),
     ],
@@ -68,8 +68,8 @@ pub(in crate::config) const PRESENCE: Keys = Keys {
 
 pub(in crate::config) const MODULE: Keys = Keys {
     title: "A module",
-    belong: "under \"presence.presence_router\"",
-    within: &["presence: {presence_router: {KEYS}}"],
+    belong: "under \"presence.presence_router\" or in an entry of \"modules\"",
+    within: &["presence: {presence_router: {KEYS}}", "modules: [{KEYS}]"],
     about: "",
     entries: &[
         Key::new(
@@ -79,6 +79,14 @@ pub(in crate::config) const MODULE: Keys = Keys {
             "a path, when it holds a `/`. Otherwise a name: `broadcast` is `libbroadcast.so` or `broadcast.so` in a \
              directory of `module_path`. `library.router` picks one of a library's routers",
         ),
+        Key::new(
+            "name",
+            Type::Text,
+            "for-the-team",
+            "what this instance is called in logs, metrics and storage: 1 to 64 letters, digits, `_`, `.` and `-`. No two \
+             modules have the same: with the same library twice, name one",
+        )
+        .or("`module` without directory, `lib` and `.so`: `./libbroadcast.so` is `broadcast`"),
         Key::new(
             "config",
             Type::Mapping("as the module has it"),

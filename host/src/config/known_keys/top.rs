@@ -72,6 +72,14 @@ pub(in crate::config) const ROOT: Keys = Keys {
         )
         .default("[]"),
         Key::new(
+            "modules",
+            Type::List("mappings, [below](#a-module)"),
+            "[{module: broadcast}]",
+            "more modules. They route in this order, behind that of `presence.presence_router`; whoever one of them names \
+             is told",
+        )
+        .default("[]"),
+        Key::new(
             "module_path",
             Type::List("paths"),
             "[/usr/lib/presence-router, ../modules]",
