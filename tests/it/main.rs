@@ -13,6 +13,7 @@ mod module_api;
 mod nio;
 mod panics;
 mod refusals;
+mod several;
 mod sync;
 mod third_party;
 mod timeouts;
