@@ -17,14 +17,15 @@ const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const DEFAULT_MODE: u32 = 0o666;
 /// Linux: `sun_path` has 108 bytes, the last one a NUL.
 const MAX_SOCKET_PATH_BYTES: usize = 107;
-const RESOURCES: &str = "known are client, health";
+const RESOURCES: &str = "known are client, health, metrics";
 
 /// One entry of `listeners`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listener {
     /// `port` and `bind_addresses`, or `path` and `mode`.
     pub bind: Bind,
-    /// `resources`: what is answered here, all `names` united. Default: `client` and `health`.
+    /// `resources`: what is answered here, all `names` united. Default: `client` and `health`; `metrics` alone where
+    /// `type` is `metrics`.
     pub resources: BTreeSet<Resource>,
 }
 
@@ -56,6 +57,8 @@ pub enum Resource {
     Client,
     /// `/health`, for load balancers and supervisors.
     Health,
+    /// What Prometheus reads.
+    Metrics,
 }
 
 impl fmt::Display for Resource {
@@ -63,6 +66,7 @@ impl fmt::Display for Resource {
         f.write_str(match self {
             Self::Client => "client",
             Self::Health => "health",
+            Self::Metrics => "metrics",
         })
     }
 }
@@ -119,8 +123,7 @@ pub(super) fn read(reader: &mut Reader<'_>, field: Option<Field<'_>>) -> Vec<Lis
 
 fn read_listener(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Listener> {
     let section = reader.section(field, &known_keys::LISTENER)?;
-    let mut resources = default_resources();
-    reader.set(&mut resources, section.get("resources"), read_resources);
+    let resources = read_all_resources(reader, &section);
     let bind = match (section.get("port"), section.get("path")) {
         (Some(port), None) => read_tcp(reader, &section, &port),
         (None, Some(path)) => read_unix(reader, &section, &path),
@@ -128,6 +131,42 @@ fn read_listener(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Listener>
         (Some(_), Some(_)) => reader.refuse(field, "both \"port\" and \"path\"; make it two listeners"),
     }?;
     Some(Listener { bind, resources })
+}
+
+/// What `type` and `resources` say together.
+fn read_all_resources(reader: &mut Reader<'_>, section: &Section<'_>) -> BTreeSet<Resource> {
+    let mut kind = Kind::Http;
+    reader.set(&mut kind, section.get("type"), read_kind);
+    let resources = section.get("resources");
+    let mut all = match kind {
+        Kind::Http => default_resources(),
+        Kind::Metrics => BTreeSet::from([Resource::Metrics]),
+    };
+    reader.set(&mut all, resources, |reader, field| {
+        let read = read_resources(reader, field)?;
+        if kind == Kind::Metrics && read.iter().any(|resource| *resource != Resource::Metrics) {
+            let message =
+                "more than metrics, beside \"type: metrics\"; remove the type, or the other resources";
+            return reader.refuse(field, message);
+        }
+        Some(read)
+    });
+    all
+}
+
+/// Synapse's `type`. Its `manhole` is not known here.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Http,
+    Metrics,
+}
+
+fn read_kind(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Kind> {
+    match reader.text(field)? {
+        "http" => Some(Kind::Http),
+        "metrics" => Some(Kind::Metrics),
+        other => reader.refuse(field, format!("{other:?} is not known; write http or metrics")),
+    }
 }
 
 fn read_tcp(reader: &mut Reader<'_>, section: &Section<'_>, port: &Field<'_>) -> Option<Bind> {
@@ -243,6 +282,7 @@ fn read_resource(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Resource>
     match name {
         "client" => Some(Resource::Client),
         "health" => Some(Resource::Health),
+        "metrics" => Some(Resource::Metrics),
         _ => reader.refuse(field, format!("{name:?} is not a resource; {RESOURCES}")),
     }
 }

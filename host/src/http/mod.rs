@@ -59,6 +59,7 @@ pub fn router(engine: &Engine, resources: &BTreeSet<Resource>, shutdown: &Cancel
         routes = routes.merge(match resource {
             Resource::Client => client::routes(engine.clone(), shutdown.clone()),
             Resource::Health => health::routes(),
+            Resource::Metrics => Router::new(),
         });
     }
     dress(routes)

@@ -47,6 +47,13 @@ pub(in crate::config) const LISTENER: Keys = Keys {
         .default("\"666\"")
         .only_with("path"),
         Key::new(
+            "type",
+            Type::Text,
+            "metrics",
+            "`http`; or `metrics` for a listener whose only resource is `metrics`",
+        )
+        .default("http"),
+        Key::new(
             "resources",
             Type::List("mappings, [below](#an-entry-of-a-listeners-resources)"),
             "[{names: [health]}]",
@@ -65,6 +72,7 @@ pub(in crate::config) const RESOURCE: Keys = Keys {
         "names",
         Type::List("words"),
         "[client]",
-        "`client`: what Matrix clients ask for. `health`: `/health`, for load balancers and supervisors",
+        "`client`: what Matrix clients ask for. `health`: `/health`, for load balancers and supervisors. \
+         `metrics`: what Prometheus reads, for whoever can reach the listener: bind it to the loopback",
     )],
 };

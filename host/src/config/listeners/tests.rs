@@ -81,14 +81,14 @@ fn every_key_of_a_listener_is_checked() {
     assert_snapshot!(
         check("- {port: 1, resources: [{names: [clinet, federation, 5]}, {}, {names: client}, client, {name: [client]}]}"),
         @r#"
-    listeners[0].resources[0].names[0]: "clinet" is not a resource; known are client, health (homeserver.yaml:3)
-    listeners[0].resources[0].names[1]: "federation" is not a resource; known are client, health (homeserver.yaml:3)
+    listeners[0].resources[0].names[0]: "clinet" is not a resource; known are client, health, metrics (homeserver.yaml:3)
+    listeners[0].resources[0].names[1]: "federation" is not a resource; known are client, health, metrics (homeserver.yaml:3)
     listeners[0].resources[0].names[2]: expected a string, found an integer; put it in quotes (homeserver.yaml:3)
-    listeners[0].resources[1]: has no "names"; add a list of them (known are client, health) (homeserver.yaml:3)
+    listeners[0].resources[1]: has no "names"; add a list of them (known are client, health, metrics) (homeserver.yaml:3)
     listeners[0].resources[2].names: expected a list, found a string (homeserver.yaml:3)
     listeners[0].resources[3]: expected a mapping, found a string (homeserver.yaml:3)
     listeners[0].resources[4].name: unknown key "name"; did you mean "names"? (homeserver.yaml:3)
-    listeners[0].resources[4]: has no "names"; add a list of them (known are client, health) (homeserver.yaml:3)
+    listeners[0].resources[4]: has no "names"; add a list of them (known are client, health, metrics) (homeserver.yaml:3)
     "#
     );
     assert_snapshot!(check("- {port: 1, mode: '660'}\n- {path: x, bind_address: '::1'}"), @r#"
@@ -103,7 +103,7 @@ fn every_key_of_a_listener_is_checked() {
     "#);
     assert_snapshot!(check("- {path: ''}"), @"listeners[0].path: expected a path, found an empty string (homeserver.yaml:3)");
     assert_snapshot!(check(&format!("- {{path: /{}}}", "x".repeat(107))), @"listeners[0].path: 108 bytes long with its directory; the path of a Unix socket may have 107 (homeserver.yaml:3)");
-    assert_snapshot!(check("- {port: 1, tls: false}"), @r#"listeners[0].tls: unknown key "tls"; known here: port, bind_addresses, bind_address, path, mode, resources (homeserver.yaml:3)"#);
+    assert_snapshot!(check("- {port: 1, tls: false}"), @r#"listeners[0].tls: unknown key "tls"; known here: port, bind_addresses, bind_address, path, mode, type, resources (homeserver.yaml:3)"#);
     assert_snapshot!(checks::check("server_name: a\nlisteners: []"), @"listeners: empty; give at least one listener, or leave the key out for 127.0.0.1:8008 (homeserver.yaml:2)");
     assert_snapshot!(checks::check("server_name: a\nlisteners: {port: 8008}"), @"listeners: expected a list, found a mapping (homeserver.yaml:2)");
 }
@@ -117,4 +117,31 @@ fn two_listeners_cannot_share_a_place() {
     listeners[5]: listens where listeners[4] does; change or remove one (homeserver.yaml:8)
     "
     );
+}
+
+#[test]
+fn metrics_are_a_resource_and_a_type() {
+    let resources = |entry: &str| {
+        let config = checks::config(&format!("server_name: a\nlisteners: [{{port: 9000, {entry}}}]"));
+        let names: Vec<_> = config.listeners[0]
+            .resources
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        names.join(", ")
+    };
+    assert_eq!(resources("resources: [{names: [metrics]}]"), "metrics");
+    assert_eq!(
+        resources("resources: [{names: [metrics, client]}]"),
+        "client, metrics"
+    );
+    assert_eq!(resources("type: metrics"), "metrics");
+    assert_eq!(
+        resources("type: metrics, resources: [{names: [metrics]}]"),
+        "metrics"
+    );
+    assert_eq!(resources("type: http"), "client, health");
+    assert_eq!(resources("type: http, resources: [{names: [health]}]"), "health");
+    assert_snapshot!(check("- {port: 1, type: manhole}"), @r#"listeners[0].type: "manhole" is not known; write http or metrics (homeserver.yaml:3)"#);
+    assert_snapshot!(check("- {port: 1, type: metrics, resources: [{names: [metrics, client]}]}"), @r#"listeners[0].resources: more than metrics, beside "type: metrics"; remove the type, or the other resources (homeserver.yaml:3)"#);
 }
