@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod database;
+mod differences;
 mod directory;
 mod docs;
 mod duration;
@@ -41,6 +42,7 @@ use std::path::PathBuf;
 use presence_router_api::is_server_name;
 
 pub use crate::config::database::Database;
+pub use crate::config::differences::{Applies, Difference, differences};
 pub use crate::config::directory::{Directory, StaticUser};
 pub use crate::config::docs::reference;
 pub use crate::config::error::{ConfigError, ConfigErrors};
