@@ -124,13 +124,17 @@ async fn start_modules(
         configured,
     } in accepted
     {
-        let facts = HostFacts {
-            server_name: Arc::from(config.server_name.as_str()),
-            clock: Arc::new(SystemClock),
-            timers: Handle::current(),
-        };
+        let facts =
+            HostFacts::without_services(&config.server_name, Arc::new(SystemClock), Handle::current());
         let file = configured.identity().path.clone();
-        match Running::start(configured, facts, module.call_timeout).await {
+        match Running::start(
+            configured,
+            Arc::from(module.name.as_str()),
+            facts,
+            module.call_timeout,
+        )
+        .await
+        {
             Ok(started) => running.push(started),
             Err(error) => {
                 shut_down(&running).await;

@@ -1,14 +1,18 @@
 //! The host's side of `ModuleApi`: what one module instance may ask, and what it is answered.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use abi_stable::std_types::{RResult, RStr, RString, RVec};
+use abi_stable::std_types::{ROption, RResult, RStr, RString, RVec};
 use async_ffi::{FfiFuture, FutureExt};
-use presence_router_api::UserId;
 use presence_router_api::abi::Failure;
-use presence_router_api::abi::host::{HostApi, LogLevel};
+use presence_router_api::abi::bounds::{check_key, check_scan, check_users, check_value};
+use presence_router_api::abi::host::{Answer, HostApi, LogLevel};
+use presence_router_api::abi::requests::{PresenceSetting, StoredValue};
+use presence_router_api::{InvalidUserId, PresenceUpdate, UserId, UserPresenceState};
 use tokio::runtime::Handle;
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
@@ -16,7 +20,9 @@ use tracing::level_filters::LevelFilter;
 use crate::clock::Clock;
 use crate::modules::audience::Audiences;
 use crate::modules::quarantine::Quarantine;
+use crate::modules::questions::Questions;
 use crate::modules::runtime::{CallThread, ModuleRuntime};
+use crate::modules::services::{self, NoServices, Services};
 
 /// What the host is to its modules.
 #[derive(Clone)]
@@ -25,8 +31,25 @@ pub struct HostFacts {
     pub server_name: Arc<str>,
     /// The clock that `now` reads.
     pub clock: Arc<dyn Clock>,
-    /// The runtime whose timers `sleep` uses.
+    /// The host's runtime: its timers are those of `sleep`, and what a module waits for runs on it.
     pub timers: Handle,
+    /// What the server offers to its modules.
+    pub services: Arc<dyn Services>,
+    /// The name of this worker; nothing where the server is one process.
+    pub worker_name: Option<Arc<str>>,
+}
+
+impl HostFacts {
+    /// A host without a server: what only that could answer is unavailable.
+    pub fn without_services(server_name: &str, clock: Arc<dyn Clock>, timers: Handle) -> Self {
+        Self {
+            server_name: Arc::from(server_name),
+            clock,
+            timers,
+            services: Arc::new(NoServices),
+            worker_name: None,
+        }
+    }
 }
 
 /// What a module instance and its host share.
@@ -36,10 +59,22 @@ pub(super) struct Shared {
     pub(super) audiences: Audiences,
     pub(super) runtime: ModuleRuntime,
     pub(super) quarantine: Quarantine,
-    pub(super) shut_down: AtomicBool,
+    pub(super) questions: Questions,
 }
 
 impl Shared {
+    /// `module` is the name of the instance.
+    pub(super) fn new(module: Arc<str>, facts: HostFacts, runtime: ModuleRuntime) -> Self {
+        Self {
+            audiences: Audiences::default(),
+            runtime,
+            quarantine: Quarantine::default(),
+            questions: Questions::new(facts.timers.clone()),
+            module,
+            facts,
+        }
+    }
+
     /// A call blocks the thread of calls: the module gets another.
     pub(super) fn leave_behind(&self, thread: &CallThread) {
         match self.runtime.replace(thread) {
@@ -48,14 +83,6 @@ impl Shared {
             Err(error) => {
                 tracing::error!(module = &*self.module, %error, "no thread can be started for the module");
             }
-        }
-    }
-
-    fn running(&self) -> Result<(), Failure> {
-        if self.shut_down.load(Ordering::Acquire) {
-            Err(Failure::shut_down())
-        } else {
-            Ok(())
         }
     }
 }
@@ -118,6 +145,7 @@ impl HostApi for InstanceApi {
 
     fn register_audience(&self, users: RVec<RString>) -> RResult<u64, Failure> {
         self.0
+            .questions
             .running()
             .and_then(|()| {
                 self.0
@@ -143,18 +171,172 @@ impl HostApi for InstanceApi {
     }
 
     fn spawn(&self, task: FfiFuture<()>) -> RResult<(), Failure> {
-        let spawned = self.0.running().and_then(|()| match self.0.runtime.spawn(task) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Failure::shut_down()),
-            Err(error) => Err(Failure::error(format!(
-                "no thread can be started for the task: {error}"
-            ))),
-        });
+        let spawned = self
+            .0
+            .questions
+            .running()
+            .and_then(|()| match self.0.runtime.spawn(task) {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(Failure::shut_down()),
+                Err(error) => Err(Failure::error(format!(
+                    "no thread can be started for the task: {error}"
+                ))),
+            });
         spawned.into()
+    }
+
+    fn worker_name(&self) -> ROption<RStr<'_>> {
+        ROption::from(self.0.facts.worker_name.as_deref().map(RStr::from))
+    }
+
+    fn send_local_online_presence_to(&self, users: RVec<RString>) -> Answer<()> {
+        self.ask(
+            parse_users(users),
+            |services, users| services.send_local_online_presence_to(users),
+            |()| (),
+        )
+    }
+
+    fn set_presence_for_users(&self, updates: RVec<PresenceSetting>) -> Answer<()> {
+        self.ask(
+            check_users(updates.len()).and_then(|()| parse_all(updates, PresenceUpdate::try_from)),
+            |services, updates| services.set_presence_for_users(updates),
+            |()| (),
+        )
+    }
+
+    fn current_state_for_users(&self, users: RVec<RString>) -> Answer<RVec<UserPresenceState>> {
+        self.ask(
+            parse_users(users),
+            |services, users| services.current_state_for_users(users),
+            RVec::from,
+        )
+    }
+
+    fn get_users_in_room(&self, room_id: RString) -> Answer<RVec<RString>> {
+        self.ask(
+            Ok(room_id.into_string()),
+            |services, room_id| services.users_in_room(room_id),
+            |users| users.iter().map(|user| RString::from(user.as_str())).collect(),
+        )
+    }
+
+    fn get_rooms_for_user(&self, user_id: RString) -> Answer<RVec<RString>> {
+        let user_id = UserId::try_from(user_id.into_string());
+        self.ask(
+            user_id.map_err(|error| Failure::error(error.to_string())),
+            |services, user_id| services.rooms_for_user(user_id),
+            texts,
+        )
+    }
+
+    fn get_current_hosts_in_room(&self, room_id: RString) -> Answer<RVec<RString>> {
+        self.ask(
+            Ok(room_id.into_string()),
+            |services, room_id| services.hosts_in_room(room_id),
+            texts,
+        )
+    }
+
+    fn storage_get(&self, key: RString) -> Answer<ROption<RVec<u8>>> {
+        let module = self.module();
+        self.ask(
+            check_key(&key).map(|()| key.into_string()),
+            |services, key| services.get(module, key),
+            |value| ROption::from(value.map(RVec::from)),
+        )
+    }
+
+    fn storage_put(&self, key: RString, value: RVec<u8>) -> Answer<()> {
+        let module = self.module();
+        let checked = check_key(&key).and_then(|()| check_value(&value));
+        self.ask(
+            checked.map(|()| (key.into_string(), value.into_vec())),
+            |services, (key, value)| services.put(module, key, value),
+            |()| (),
+        )
+    }
+
+    fn storage_delete(&self, key: RString) -> Answer<bool> {
+        let module = self.module();
+        self.ask(
+            check_key(&key).map(|()| key.into_string()),
+            |services, key| services.delete(module, key),
+            |was_there| was_there,
+        )
+    }
+
+    fn storage_scan(
+        &self,
+        prefix: RString,
+        after: ROption<RString>,
+        limit: u32,
+    ) -> Answer<RVec<StoredValue>> {
+        let module = self.module();
+        let after = after.into_option().map(RString::into_string);
+        self.ask(
+            check_scan(&prefix, after.as_deref(), limit).map(|()| (prefix.into_string(), after)),
+            move |services, (prefix, after)| services.scan(module, prefix, after, limit),
+            |pairs| {
+                let pairs = pairs.into_iter();
+                pairs
+                    .map(|(key, value)| StoredValue {
+                        key: RString::from(key),
+                        value: RVec::from(value),
+                    })
+                    .collect()
+            },
+        )
     }
 
     #[cfg(feature = "growth-probe")]
     fn growth_probe(&self) -> u32 {
         1
     }
+}
+
+impl InstanceApi {
+    fn module(&self) -> Arc<str> {
+        Arc::clone(&self.0.module)
+    }
+
+    /// Puts a question to the server, and its answer into the form in which it crosses.
+    fn ask<I, T, C>(
+        &self,
+        input: Result<I, Failure>,
+        question: impl FnOnce(&dyn Services, I) -> services::Answer<T> + Send + 'static,
+        crossing: impl FnOnce(T) -> C + Send + 'static,
+    ) -> Answer<C>
+    where
+        I: Send + 'static,
+        T: Send + 'static,
+        C: Send + 'static,
+    {
+        let services = Arc::clone(&self.0.facts.services);
+        self.0.questions.ask(input.map(|input| async move {
+            let answer = question(&*services, input).await?;
+            Ok(crossing(answer))
+        }))
+    }
+}
+
+fn parse_users(users: RVec<RString>) -> Result<Vec<UserId>, Failure> {
+    check_users(users.len())?;
+    parse_all(users, |user| UserId::try_from(user.into_string()))
+}
+
+fn parse_all<T, P>(
+    entries: RVec<T>,
+    parse: impl Fn(T) -> Result<P, InvalidUserId>,
+) -> Result<Vec<P>, Failure> {
+    let parsed = entries.into_iter().enumerate();
+    parsed
+        .map(|(index, entry)| {
+            parse(entry).map_err(|error| Failure::error(format!("user {index} of the list: {error}")))
+        })
+        .collect()
+}
+
+fn texts(texts: Vec<String>) -> RVec<RString> {
+    texts.into_iter().map(RString::from).collect()
 }

@@ -21,10 +21,12 @@ mod open;
 #[cfg(test)]
 pub(crate) mod puppet;
 mod quarantine;
+mod questions;
 mod refusal;
 mod report;
 mod running;
 mod runtime;
+mod services;
 mod stage;
 mod trust;
 
@@ -43,5 +45,6 @@ pub use crate::modules::open::{MAX_OPENED, OpenError, OpenFault, Opened};
 pub use crate::modules::refusal::{Advice, Refusal, Who};
 pub use crate::modules::report::{Check, CheckResult, CrateType, NeededLibrary, Report, Verdict};
 pub use crate::modules::running::{CallError, MAX_BATCH, Running, StartError};
+pub use crate::modules::services::{Answer, ServiceError, Services};
 pub use crate::modules::stage::{MAX_MODULE_BYTES, ModuleCache, StageError, Staged};
 pub use crate::modules::trust::{Trust, UntrustedSource};

@@ -96,17 +96,28 @@ impl Puppet {
         self
     }
 
-    /// Starts it on the present runtime, once.
+    /// Starts it on the present runtime, once, in a host without services.
     pub(crate) async fn start(
         self: &Arc<Self>,
         clock: Arc<dyn Clock>,
         call_timeout: Duration,
     ) -> Result<Running, HostStartError> {
+        let facts = HostFacts::without_services("example.org", clock, Handle::current());
+        self.start_on(facts, call_timeout).await
+    }
+
+    /// Starts it in this host, once.
+    pub(crate) async fn start_on(
+        self: &Arc<Self>,
+        facts: HostFacts,
+        call_timeout: Duration,
+    ) -> Result<Running, HostStartError> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         lock(&PUPPETS).insert(number, Arc::clone(self));
+        let name = format!("puppet{number}");
         let identity = Identity {
-            name: "puppet".to_owned(),
+            name: name.clone(),
             version: "1.0.0".to_owned(),
             router: "Puppet".to_owned(),
             generation: 1,
@@ -116,12 +127,7 @@ impl Puppet {
         let opened = Opened::linked(identity, root_module::<Theatre>());
         let configured =
             Configured::new(opened, &serde_json::json!({ "puppet": number })).expect("the config is valid");
-        let facts = HostFacts {
-            server_name: Arc::from("example.org"),
-            clock,
-            timers: Handle::current(),
-        };
-        Running::start(configured, facts, call_timeout).await
+        Running::start(configured, name.into(), facts, call_timeout).await
     }
 
     /// From now on it takes calls so.

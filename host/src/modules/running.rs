@@ -7,7 +7,6 @@
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use abi_stable::sabi_trait::TD_Opaque;
@@ -21,12 +20,11 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::modules::answer::{Routed, WrongAnswer, check_interested, check_routes};
-use crate::modules::audience::{AudienceId, Audiences};
+use crate::modules::audience::AudienceId;
 use crate::modules::configure::{Configured, START_TIMEOUT};
 use crate::modules::host_api::{HostFacts, InstanceApi, Shared};
 use crate::modules::identity::Identity;
 use crate::modules::open::Opened;
-use crate::modules::quarantine::Quarantine;
 use crate::modules::refusal::{Advice, Who};
 use crate::modules::runtime::{CallThread, ModuleRuntime};
 use crate::modules::stage::Staged;
@@ -127,9 +125,11 @@ impl From<Failure> for CallError {
 }
 
 impl Running {
-    /// Starts an instance.
+    /// Starts an instance. `name` is what the config calls it: by it the instance is known in logs and metrics, and finds again
+    /// what it has stored.
     pub async fn start(
         configured: Configured,
+        name: Arc<str>,
         facts: HostFacts,
         call_timeout: Duration,
     ) -> Result<Self, StartError> {
@@ -137,15 +137,8 @@ impl Running {
             opened: Opened { identity, root, copy },
             config,
         } = configured;
-        let runtime = ModuleRuntime::start(&identity.name).map_err(StartError::Runtime)?;
-        let shared = Arc::new(Shared {
-            module: Arc::from(identity.name.as_str()),
-            facts,
-            audiences: Audiences::default(),
-            runtime,
-            quarantine: Quarantine::default(),
-            shut_down: AtomicBool::new(false),
-        });
+        let runtime = ModuleRuntime::start(&name).map_err(StartError::Runtime)?;
+        let shared = Arc::new(Shared::new(name, facts, runtime));
         let api = HostApi_TO::from_value(InstanceApi(Arc::clone(&shared)), TD_Opaque);
         let router = identity.router.clone();
         let (starting, _) = shared.runtime.call(async move {
@@ -175,6 +168,11 @@ impl Running {
             call_timeout,
             _copy: copy,
         })
+    }
+
+    /// What the config calls this instance.
+    pub fn name(&self) -> &Arc<str> {
+        &self.shared.module
     }
 
     /// What this module is.
@@ -241,12 +239,12 @@ impl Running {
         let (ending, _) = self.shared.runtime.call(async move {
             let ended = wait(router.shutdown()).await;
             // Before the drop: a thread that the module has left running is answered from now on.
-            shared.shut_down.store(true, Ordering::Release);
+            shared.questions.shut_down();
             drop(router);
             ended
         });
         let ended = timeout(deadline, ending).await;
-        self.shared.shut_down.store(true, Ordering::Release);
+        self.shared.questions.shut_down();
         self.shared.runtime.end_background();
         match ended {
             Ok(Ok(Ok(()))) => true,
