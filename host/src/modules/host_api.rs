@@ -11,7 +11,7 @@ use async_ffi::{FfiFuture, FutureExt};
 use presence_router_api::abi::Failure;
 use presence_router_api::abi::bounds::{check_key, check_scan, check_users, check_value};
 use presence_router_api::abi::host::{Answer, HostApi, LogLevel};
-use presence_router_api::abi::requests::{PresenceSetting, StoredValue};
+use presence_router_api::abi::requests::{Metric, MetricAction, PresenceSetting, StoredValue};
 use presence_router_api::{InvalidUserId, PresenceUpdate, UserId, UserPresenceState};
 use tokio::runtime::Handle;
 use tracing::Level;
@@ -22,6 +22,7 @@ use crate::modules::audience::Audiences;
 use crate::modules::quarantine::Quarantine;
 use crate::modules::questions::Questions;
 use crate::modules::runtime::{CallThread, ModuleRuntime};
+use crate::modules::series::AllSeries;
 use crate::modules::services::{self, NoServices, Services};
 
 /// What the host is to its modules.
@@ -60,6 +61,7 @@ pub(super) struct Shared {
     pub(super) runtime: ModuleRuntime,
     pub(super) quarantine: Quarantine,
     pub(super) questions: Questions,
+    series: AllSeries,
 }
 
 impl Shared {
@@ -70,6 +72,7 @@ impl Shared {
             runtime,
             quarantine: Quarantine::default(),
             questions: Questions::new(facts.timers.clone()),
+            series: AllSeries::of(Arc::clone(&module)),
             module,
             facts,
         }
@@ -287,6 +290,17 @@ impl HostApi for InstanceApi {
                     .collect()
             },
         )
+    }
+
+    fn register_metric(&self, metric: Metric) -> RResult<u64, Failure> {
+        let running = self.0.questions.running();
+        running.and_then(|()| self.0.series.register(metric)).into()
+    }
+
+    fn record_metric(&self, metric: u64, action: MetricAction, value: f64) {
+        if self.0.questions.running().is_ok() {
+            self.0.series.record(metric, action, value);
+        }
     }
 
     #[cfg(feature = "growth-probe")]

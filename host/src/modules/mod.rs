@@ -26,6 +26,7 @@ mod refusal;
 mod report;
 mod running;
 mod runtime;
+mod series;
 mod services;
 mod stage;
 mod trust;

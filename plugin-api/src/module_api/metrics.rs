@@ -175,12 +175,12 @@ impl Gauge {
         self.0.with(labels).map(Self)
     }
 
-    /// It is so much from now on. Nothing happens after `shutdown`.
+    /// It is so much from now on. Nothing happens after `shutdown`, nor by a value that is not finite.
     pub fn set(&self, value: f64) {
         self.0.record(MetricAction::SET, value);
     }
 
-    /// It is so much more; less, if below 0. Nothing happens after `shutdown`.
+    /// It is so much more; less, if below 0. Nothing happens after `shutdown`, nor by a value that is not finite.
     pub fn add(&self, value: f64) {
         self.0.record(MetricAction::ADD, value);
     }
@@ -195,7 +195,7 @@ impl Histogram {
         self.0.with(labels).map(Self)
     }
 
-    /// Notes a value. Nothing happens after `shutdown`.
+    /// Notes a value. Nothing happens after `shutdown`, nor by a value that is not finite.
     pub fn observe(&self, value: f64) {
         self.0.record(MetricAction::OBSERVE, value);
     }

@@ -234,6 +234,7 @@ async fn a_question_goes_on_when_the_module_has_lost_interest() {
 #[tokio::test]
 async fn what_waits_at_shutdown_is_cut_off_and_nothing_is_asked_after_it() {
     let bench = bench().await;
+    let counter = bench.api.counter("before", "").expect("is made");
     bench.services.set_mood(Mood::Hang);
     let question = tokio::spawn(bench.api.storage().get("a"));
     bench.services.asked_until(1).await;
@@ -245,12 +246,15 @@ async fn what_waits_at_shutdown_is_cut_off_and_nothing_is_asked_after_it() {
         assert!(line.ends_with(": ShutDown"), "{line}");
     }
     assert_eq!(bench.services.asked().len(), 1);
+    assert_eq!(bench.api.counter("after", "").map(drop), Err(ApiError::ShutDown));
+    assert_eq!(counter.with(&[("a", "b")]).map(drop), Err(ApiError::ShutDown));
     let minute = Duration::from_mins(1);
     assert_eq!(
         bench.api.looping_background_call(minute, || async {}),
         Err(ApiError::ShutDown)
     );
     // What keeps nothing still works.
+    counter.add(1);
     assert_eq!(bench.api.worker_name(), Some("presence1"));
 }
 

@@ -94,7 +94,8 @@ impl Metrics {
     }
 
     pub(super) fn record(&mut self, id: u64, action: MetricAction, value: f64) {
-        let Some((kind, recorded)) = self.recorded.get_mut(&id) else {
+        let series = self.recorded.get_mut(&id).filter(|_| value.is_finite());
+        let Some((kind, recorded)) = series else {
             return;
         };
         let recorded = recorded.get_or_insert_with(|| match *kind {
