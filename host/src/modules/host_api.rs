@@ -11,7 +11,9 @@ use async_ffi::{FfiFuture, FutureExt};
 use presence_router_api::abi::Failure;
 use presence_router_api::abi::bounds::{check_key, check_scan, check_users, check_value};
 use presence_router_api::abi::host::{Answer, HostApi, LogLevel};
-use presence_router_api::abi::requests::{Metric, MetricAction, PresenceSetting, StoredValue};
+use presence_router_api::abi::requests::{
+    HttpAnswer, HttpCall, Metric, MetricAction, PresenceSetting, StoredValue,
+};
 use presence_router_api::{InvalidUserId, PresenceUpdate, UserId, UserPresenceState};
 use tokio::runtime::Handle;
 use tracing::Level;
@@ -19,6 +21,8 @@ use tracing::level_filters::LevelFilter;
 
 use crate::clock::Clock;
 use crate::modules::audience::Audiences;
+use crate::modules::http_access::HttpAccess;
+use crate::modules::http_client::HttpClient;
 use crate::modules::quarantine::Quarantine;
 use crate::modules::questions::Questions;
 use crate::modules::runtime::{CallThread, ModuleRuntime};
@@ -36,18 +40,21 @@ pub struct HostFacts {
     pub timers: Handle,
     /// What the server offers to its modules.
     pub services: Arc<dyn Services>,
+    /// Which addresses modules may call by the host.
+    pub http: Arc<HttpAccess>,
     /// The name of this worker; nothing where the server is one process.
     pub worker_name: Option<Arc<str>>,
 }
 
 impl HostFacts {
-    /// A host without a server: what only that could answer is unavailable.
+    /// A host without a server: what only that could answer is unavailable. Of HTTP, modules may call the public addresses.
     pub fn without_services(server_name: &str, clock: Arc<dyn Clock>, timers: Handle) -> Self {
         Self {
             server_name: Arc::from(server_name),
             clock,
             timers,
             services: Arc::new(NoServices),
+            http: Arc::default(),
             worker_name: None,
         }
     }
@@ -61,6 +68,7 @@ pub(super) struct Shared {
     pub(super) runtime: ModuleRuntime,
     pub(super) quarantine: Quarantine,
     pub(super) questions: Questions,
+    http: Arc<HttpClient>,
     series: AllSeries,
 }
 
@@ -72,6 +80,7 @@ impl Shared {
             runtime,
             quarantine: Quarantine::default(),
             questions: Questions::new(facts.timers.clone()),
+            http: Arc::new(HttpClient::new(Arc::clone(&facts.http))),
             series: AllSeries::of(Arc::clone(&module)),
             module,
             facts,
@@ -239,6 +248,13 @@ impl HostApi for InstanceApi {
             |services, room_id| services.hosts_in_room(room_id),
             texts,
         )
+    }
+
+    fn http(&self, call: HttpCall) -> Answer<HttpAnswer> {
+        let http = Arc::clone(&self.0.http);
+        self.0
+            .questions
+            .ask_while_wanted(async move { http.call(call).await })
     }
 
     fn storage_get(&self, key: RString) -> Answer<ROption<RVec<u8>>> {

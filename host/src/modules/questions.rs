@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 /// How many answers an instance may wait for at once.
 pub(super) const MAX_QUESTIONS: usize = 1_024;
@@ -68,6 +69,21 @@ impl Questions {
         });
         match self.begin(work) {
             Ok(running) => async move { answer(running.await) }.into_ffi(),
+            Err(failure) => ready(RResult::RErr(failure)).into_ffi(),
+        }
+    }
+
+    /// A question that ends with the future, and sees to its own deadline.
+    pub(super) fn ask_while_wanted<T, W>(&self, work: W) -> Answer<T>
+    where
+        T: Send + 'static,
+        W: Future<Output = Result<T, Failure>> + Send + 'static,
+    {
+        match self.begin(Ok(work)) {
+            Ok(running) => {
+                let running = AbortOnDropHandle::new(running);
+                async move { answer(running.await) }.into_ffi()
+            }
             Err(failure) => ready(RResult::RErr(failure)).into_ffi(),
         }
     }

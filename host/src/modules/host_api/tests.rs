@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use presence_router_api::abi::bounds::MAX_USERS;
-use presence_router_api::{ApiError, ModuleApi, PresenceState};
+use presence_router_api::{ApiError, HttpError, ModuleApi, PresenceState};
 use tokio::time::advance;
 
 use self::fake_services::{FakeServices, Mood};
@@ -210,6 +210,8 @@ async fn so_many_answers_may_be_waited_for_at_once() {
     bench.services.asked_until(MAX_QUESTIONS).await;
     let one_too_many = bench.api.get_users_in_room("!a:x").await;
     assert!(matches!(one_too_many, Err(ApiError::Unavailable(text)) if text.contains("1024 answers")));
+    let request = bench.api.http().get("https://example.org").send().await;
+    assert!(matches!(request, Err(HttpError::Refused(text)) if text.contains("1024 answers")));
 
     bench.services.release();
     for question in join_all(questions).await {
@@ -236,6 +238,7 @@ async fn what_waits_at_shutdown_is_cut_off_and_nothing_is_asked_after_it() {
     let bench = bench().await;
     let counter = bench.api.counter("before", "").expect("is made");
     bench.services.set_mood(Mood::Hang);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
     let question = tokio::spawn(bench.api.storage().get("a"));
     bench.services.asked_until(1).await;
     assert!(bench.running.shutdown(DEADLINE).await);
@@ -246,6 +249,8 @@ async fn what_waits_at_shutdown_is_cut_off_and_nothing_is_asked_after_it() {
         assert!(line.ends_with(": ShutDown"), "{line}");
     }
     assert_eq!(bench.services.asked().len(), 1);
+    let url = format!("http://{}/", listener.local_addr().expect("is bound"));
+    assert_eq!(bench.api.http().get(&url).send().await, Err(HttpError::ShutDown));
     assert_eq!(bench.api.counter("after", "").map(drop), Err(ApiError::ShutDown));
     assert_eq!(counter.with(&[("a", "b")]).map(drop), Err(ApiError::ShutDown));
     let minute = Duration::from_mins(1);
@@ -259,15 +264,52 @@ async fn what_waits_at_shutdown_is_cut_off_and_nothing_is_asked_after_it() {
 }
 
 #[tokio::test]
-async fn a_host_without_services_says_so() {
-    let facts = HostFacts::without_services(
-        "example.org",
-        Arc::new(TokioClock::starting_at(1_000)),
-        Handle::current(),
-    );
+async fn a_request_over_http_ends_with_its_future() {
+    let bench = bench_that_may_call_loopback().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let url = format!("http://{}/", listener.local_addr().expect("is bound"));
+    let request = tokio::spawn(bench.api.http().get(&url).send());
+    let (mut stream, _) = listener.accept().await.expect("accepts");
+    let mut begin = [0; 16];
+    tokio::io::AsyncReadExt::read_exact(&mut stream, &mut begin)
+        .await
+        .expect("the request arrives");
+    assert_eq!(&begin, b"GET / HTTP/1.1\r\n");
+    request.abort();
+    // The host hangs up, so reading comes to an end.
+    let mut rest = Vec::new();
+    tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut rest)
+        .await
+        .expect("the connection is closed");
+}
+
+async fn bench_that_may_call_loopback() -> Bench {
+    let bench = bench().await;
+    let facts = HostFacts {
+        http: Arc::new(HttpAccess {
+            blocked: Vec::new(),
+            allowed: Vec::new(),
+        }),
+        ..HostFacts::without_services(
+            "example.org",
+            Arc::new(TokioClock::starting_at(1_000)),
+            Handle::current(),
+        )
+    };
     let puppet = Arc::new(Puppet::silent());
-    let _running = puppet.start_on(facts, DEADLINE).await.expect("starts");
-    for line in ask_everything(&puppet.api()).await {
+    let running = puppet.start_on(facts, DEADLINE).await.expect("starts");
+    let api = puppet.api();
+    Bench {
+        running,
+        api,
+        ..bench
+    }
+}
+
+#[tokio::test]
+async fn a_host_without_services_says_so() {
+    let bench = bench_that_may_call_loopback().await;
+    for line in ask_everything(&bench.api).await {
         assert!(
             line.contains("Unavailable") && line.contains("does not offer it"),
             "{line}"
