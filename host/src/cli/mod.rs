@@ -7,6 +7,7 @@ mod inspect;
 mod log;
 mod modules;
 mod problem;
+mod reload;
 mod run;
 
 use std::path::PathBuf;

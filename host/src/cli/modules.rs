@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::problem::Problems;
 use crate::config::{Config, Module, Origins, module_config_error};
-use crate::modules::{ConfigureError, Configured, Loader, Refusal, Source, Trust};
+use crate::modules::{ConfigureError, Configured, Identity, Loader, Refusal, Source, Trust};
+use crate::sha256::Sha256;
 
 /// A module that has accepted its config.
 pub(super) struct Accepted<'c> {
@@ -68,6 +69,12 @@ fn configure_one(
         }
         Err(error) => Err(refused(origins, key, &Refusal::from(error).of(&file))),
     }
+}
+
+/// Stands for all that a module's routes depend on: its file, which of its routers, and its config.
+pub(super) fn fingerprint(identity: &Identity, module: &Module) -> String {
+    let config = Sha256::of(module.config.to_string().as_bytes());
+    format!("{} {} {config}", identity.sha256, identity.router)
 }
 
 /// What the config says is relative to the working directory; what is shown and loaded is not.

@@ -14,15 +14,18 @@ use tokio_util::task::TaskTracker;
 
 use crate::cli::modules::Accepted;
 use crate::cli::problem::Problems;
+use crate::cli::reload::Reload;
 use crate::cli::{Configured, Format, Outcome, log, modules};
 use crate::clock::SystemClock;
 use crate::config::{self, Config, Origins};
 use crate::directory::StaticSource;
 use crate::engine::{Engine, Setup};
 use crate::http;
-use crate::modules::{HostFacts, Identity, Loader, Refusal, Running};
-use crate::storage::{Location, Storage};
+use crate::modules::{HostFacts, HttpAccess, Identity, Refusal, Running};
+use crate::storage::{Location, Restored, Storage};
 
+/// Where the config names the database.
+const DATABASE_KEY: &str = "database.args.database";
 /// How long a module may take to shut down.
 const MODULE_SHUTDOWN: Duration = Duration::from_secs(5);
 
@@ -45,26 +48,41 @@ pub(super) fn run(arguments: &Configured) -> Outcome {
         .enable_all()
         .build()
         .context("no threads can be started")?;
-    let outcome = runtime.block_on(serve(arguments.output.format, &config, &origins));
+    let outcome = runtime.block_on(serve(arguments, &config, &origins));
     // What is still running has had its deadline.
     runtime.shutdown_background();
     outcome
 }
 
-async fn serve(format: Format, config: &Config, origins: &Origins) -> Outcome {
-    let mut stop = StopSignals::listen()?;
+async fn serve(arguments: &Configured, config: &Config, origins: &Origins) -> Outcome {
+    let format = arguments.output.format;
+    let mut signals = Signals::listen()?;
     let loader = modules::loader()?;
-    let modules = start_modules(&loader, config, origins).await?;
+    let accepted = modules::configure(&loader, config, origins)?;
+    let directory = Arc::new(StaticSource::new(&config.directory));
+    let engine = Engine::start(Setup {
+        clock: Arc::new(SystemClock),
+        server_name: config.server_name.clone(),
+        source: Arc::<StaticSource>::clone(&directory),
+        presence: config.presence.clone(),
+        excluded_rooms: config.exclude_rooms_from_presence.iter().cloned().collect(),
+        storage: open_storage(&config.database, origins)?,
+    });
     // Bound before anything is said: a line on stdout is true.
-    let bound = match http::bind(&config.listeners).await {
-        Ok(bound) => bound,
-        Err(error) => {
-            shut_down(&modules).await;
-            return Err(anyhow::Error::new(error).into());
+    let started = async {
+        let identities = start_modules(&engine, accepted, config, origins).await?;
+        let bound = http::bind(&config.listeners).await.map_err(anyhow::Error::new)?;
+        Ok::<_, Problems>((identities, bound))
+    };
+    let (identities, bound) = match started.await {
+        Ok(started) => started,
+        Err(problems) => {
+            engine.shutdown(MODULE_SHUTDOWN).await;
+            return Err(problems);
         }
     };
-    for module in &modules {
-        say(format, &Event::Module(module.identity()));
+    for identity in &identities {
+        say(format, &Event::Module(identity));
     }
     for listener in &bound {
         let resources: Vec<_> = listener.resources().iter().copied().collect();
@@ -76,17 +94,6 @@ async fn serve(format: Format, config: &Config, origins: &Origins) -> Outcome {
             },
         );
     }
-    let engine = Engine::start(Setup {
-        clock: Arc::new(SystemClock),
-        server_name: config.server_name.clone(),
-        source: Arc::new(StaticSource::new(&config.directory)),
-        presence: config.presence.clone(),
-        excluded_rooms: Vec::new(),
-        storage: Storage::open(&Location::Memory).context("x")?,
-    });
-    for module in modules {
-        engine.attach(&module.identity().name.clone(), "", module);
-    }
     let (stopping, listeners) = (CancellationToken::new(), TaskTracker::new());
     for listener in bound {
         listeners.spawn(listener.serve(engine.clone(), stopping.clone()));
@@ -94,7 +101,13 @@ async fn serve(format: Format, config: &Config, origins: &Origins) -> Outcome {
     listeners.close();
     say(format, &Event::Ready);
 
-    let name = stop.next().await;
+    let mut reload = Reload::new(&arguments.config, config.clone(), directory);
+    let name = loop {
+        match signals.next().await {
+            Asked::Reload => reload.run(),
+            Asked::Stop(name) => break name,
+        }
+    };
     tracing::info!("{name}: letting running requests end");
     stopping.cancel();
     let drained = async {
@@ -106,49 +119,58 @@ async fn serve(format: Format, config: &Config, origins: &Origins) -> Outcome {
             tracing::info!("stopped");
             Ok(ExitCode::SUCCESS)
         }
-        name = stop.next() => Err(Problems::other(format!("a second {name}: stopped at once"))),
+        name = signals.stop() => Err(Problems::other(format!("a second {name}: stopped at once"))),
     }
 }
 
-/// Starts all modules in order, once each has accepted its config. When one does not start, none is left running.
+fn open_storage(database: &config::Database, origins: &Origins) -> Result<(Storage, Restored), Problems> {
+    let location = match database {
+        config::Database::Memory => Location::Memory,
+        config::Database::File(path) => Location::File(path.clone()),
+    };
+    Storage::open(&location).map_err(|error| {
+        let place = origins.locate(DATABASE_KEY);
+        let place = place.map(|origin| format!(" ({origin})")).unwrap_or_default();
+        let error = anyhow::Error::new(error);
+        Problems::other(format!("{DATABASE_KEY}{place}: {error:#}"))
+    })
+}
+
+/// Starts all modules in order, once each has accepted its config.
 async fn start_modules(
-    loader: &Loader,
+    engine: &Engine,
+    accepted: Vec<Accepted<'_>>,
     config: &Config,
     origins: &Origins,
-) -> Result<Vec<Running>, Problems> {
-    let accepted = modules::configure(loader, config, origins)?;
-    let mut running = Vec::with_capacity(accepted.len());
+) -> Result<Vec<Identity>, Problems> {
+    let facts = HostFacts {
+        server_name: Arc::from(config.server_name.as_str()),
+        clock: Arc::new(SystemClock),
+        timers: Handle::current(),
+        services: engine.services(),
+        http: Arc::new(HttpAccess {
+            blocked: config.outgoing.blocked.clone(),
+            allowed: config.outgoing.allowed.clone(),
+        }),
+        worker_name: None,
+    };
+    let mut identities = Vec::with_capacity(accepted.len());
     for Accepted {
         key,
         module,
         configured,
     } in accepted
     {
-        let facts =
-            HostFacts::without_services(&config.server_name, Arc::new(SystemClock), Handle::current());
-        let file = configured.identity().path.clone();
-        match Running::start(
-            configured,
-            Arc::from(module.name.as_str()),
-            facts,
-            module.call_timeout,
-        )
-        .await
-        {
-            Ok(started) => running.push(started),
-            Err(error) => {
-                shut_down(&running).await;
-                return Err(modules::refused(origins, &key, &Refusal::from(error).of(&file)));
-            }
-        }
+        let identity = configured.identity().clone();
+        let fingerprint = modules::fingerprint(&identity, module);
+        let name = Arc::from(module.name.as_str());
+        let running = Running::start(configured, name, facts.clone(), module.call_timeout)
+            .await
+            .map_err(|error| modules::refused(origins, &key, &Refusal::from(error).of(&identity.path)))?;
+        engine.attach(&module.name, &fingerprint, running);
+        identities.push(identity);
     }
-    Ok(running)
-}
-
-async fn shut_down(modules: &[Running]) {
-    for module in modules {
-        module.shutdown(MODULE_SHUTDOWN).await;
-    }
+    Ok(identities)
 }
 
 fn say(format: Format, event: &Event<'_>) {
@@ -166,25 +188,43 @@ fn say(format: Format, event: &Event<'_>) {
     let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
 }
 
-/// SIGTERM and SIGINT.
-struct StopSignals {
+/// SIGTERM and SIGINT, which stop the server, and SIGHUP.
+struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
-impl StopSignals {
+/// What a signal asks for.
+enum Asked {
+    Stop(&'static str),
+    Reload,
+}
+
+impl Signals {
     fn listen() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("signals cannot be received");
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
         })
     }
 
-    async fn next(&mut self) -> &'static str {
+    async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => Asked::Stop("SIGTERM"),
+            _ = self.interrupt.recv() => Asked::Stop("SIGINT"),
+            _ = self.hangup.recv() => Asked::Reload,
+        }
+    }
+
+    /// The next one that stops; a SIGHUP comes too late.
+    async fn stop(&mut self) -> &'static str {
+        loop {
+            if let Asked::Stop(name) = self.next().await {
+                return name;
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ mod fetch;
 mod membership;
 mod read;
 mod restore;
+mod services;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -61,8 +62,6 @@ struct Shared {
     clock: Arc<dyn Clock>,
     source: Arc<dyn Source>,
     presence: config::Presence,
-    /// Whether a first sync tells of offline users too.
-    offline_on_sync: bool,
     world: RwLock<World>,
     waiting: Arc<Waiting>,
     feeds: RwLock<Arc<[Arc<Feed>]>>,
@@ -168,6 +167,11 @@ impl Engine {
             sync_online_timeout: ms(presence.sync_online_timeout),
             ..Timing::default()
         };
+        // Without clients that say that somebody is there, nobody times out: modules alone say who is what.
+        let timing = match presence.enabled {
+            Tracking::Untracked => timing.untracked(),
+            Tracking::Enabled | Tracking::Disabled => timing,
+        };
         let mut directory = Directory::new(&server_name, &excluded_rooms);
         for event in source.changes().now_or_never().unwrap_or_default() {
             directory.apply(&event, 0);
@@ -176,14 +180,6 @@ impl Engine {
         let (start, mut reserved) = restore::start(now, &restored);
         let mut streams = Streams::new(start);
         let rooms = restore::compare_rooms(&mut directory, &mut streams, &restored);
-        storage.write(
-            Writes {
-                rooms,
-                reserved: reserved.next(start),
-                ..Writes::default()
-            },
-            Vec::new(),
-        );
         let mut world = World {
             presence: Presence::new(timing),
             directory,
@@ -193,14 +189,20 @@ impl Engine {
             destinations: Destinations::default(),
             tracking: presence.enabled,
         };
-        restore::restore(&mut world, &mut restored, now);
+        let presence_to_store = restore::restore(&mut world, &mut restored, now);
+        let writes = Writes {
+            rooms,
+            presence: presence_to_store,
+            reserved: reserved.next(start),
+            ..Writes::default()
+        };
+        storage.write(writes, Vec::new());
         let (commands, queue) = mpsc::channel(QUEUE);
         let shared = Arc::new(Shared {
             clock,
             source,
             world: RwLock::new(world),
             presence,
-            offline_on_sync: false,
             waiting: Arc::default(),
             feeds: RwLock::new(Arc::default()),
             commands,

@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use presence_router_api::UserId;
+use presence_router_api::{PresenceState, UserId};
 use sha2::{Digest, Sha256};
 
+use crate::config::Tracking;
 use crate::delivery::{ModuleTag, Since, Streams};
 use crate::directory::{Directory, RoomKey};
 use crate::engine::feed::Feed;
 use crate::engine::world::World;
 use crate::presence::UserKey;
-use crate::storage::{Restored, StoredModule, StoredRoom, StoredRoute, Writes};
+use crate::storage::{Restored, StoredModule, StoredPresence, StoredRoom, StoredRoute, Writes};
 
 /// How many positions are noted in the database as in use, before they are.
 const RESERVED: u64 = 60_000_000;
@@ -49,14 +50,17 @@ pub(super) fn start(now: u64, restored: &Restored) -> (u64, Reserved) {
 
 impl Routes {
     pub(super) fn new(modules: Vec<StoredModule>, routed: Vec<StoredRoute>) -> Self {
-        let mut routes: HashMap<_, Vec<_>> = HashMap::new();
+        let mut by_module: HashMap<_, Vec<_>> = HashMap::new();
         for route in routed {
-            routes.entry(Arc::clone(&route.module)).or_default().push(route);
+            by_module
+                .entry(Arc::clone(&route.module))
+                .or_default()
+                .push(route);
         }
         let named = |module: StoredModule| (Arc::clone(&module.name), module);
         Self {
             modules: modules.into_iter().map(named).collect(),
-            routes,
+            routes: by_module,
         }
     }
 
@@ -104,18 +108,33 @@ fn restore_routes(world: &mut World, module: ModuleTag, routes: &[StoredRoute]) 
     }
 }
 
-/// Takes up the presence of all users, and the full snapshots that are still to be had.
-pub(super) fn restore(world: &mut World, restored: &mut Restored, now: u64) {
+/// Takes up the presence of all users, and the full snapshots that are still to be had. Returns what is to be stored.
+///
+/// While presence is disabled nobody says who is there, so everybody is offline; when it is enabled again, that is told, as
+/// Synapse does.
+pub(super) fn restore(world: &mut World, restored: &mut Restored, now: u64) -> Vec<StoredPresence> {
+    let mut to_store = Vec::new();
     for stored in restored.presence.drain(..) {
         let user = world.directory.key_or_insert(&stored.user_id);
         let origin = world.origin(user);
-        world.presence.restore(user, origin, stored.presence, now);
         world.streams.restore(user, stored.change);
+        let mut presence = stored.presence;
+        let goes_offline = world.tracking == Tracking::Disabled && presence.state != PresenceState::Offline;
+        if goes_offline {
+            presence.state = PresenceState::Offline;
+            presence.currently_active = false;
+            world.streams.changed(user);
+        }
+        world.presence.restore(user, origin, presence, now);
+        if goes_offline {
+            to_store.extend(world.stored(user));
+        }
     }
     for (user, mark) in restored.snapshots.drain(..) {
         let user = world.directory.key_or_insert(&user);
         world.snapshots.insert(user, mark);
     }
+    to_store
 }
 
 /// Compares the rooms with those of the earlier run, and returns what is to be stored of them. Of a room whose members are

@@ -144,7 +144,7 @@ impl Shared {
         filter: &PresenceFilter,
         all: All,
     ) -> SyncAnswer {
-        let with_offline = all == All::Asked && self.offline_on_sync;
+        let with_offline = all == All::Asked && self.presence.include_offline_users_on_sync;
         let feeds = match self.presence.enabled {
             Tracking::Disabled => Arc::default(),
             Tracking::Enabled | Tracking::Untracked => self.feeds(),
