@@ -5,7 +5,7 @@ use presence_router_tests::{Config, Host, PATIENCE, SyncRequest, artifacts, id_o
 use serde_json::json;
 
 fn start(answer: &str) -> Host {
-    let library = artifacts::fixture("wrong-answers");
+    let library = artifacts::fixture("wrong_answers");
     Host::start(&Config::neighbours().module(library, json!({"answer": answer})))
 }
 
@@ -29,7 +29,7 @@ fn wrong_routes_are_rejected_as_a_whole() {
         let host = start(answer);
         check_shared_rooms(&host, "first");
         host.log()
-            .wait_for(&["wrong-answers", "get_users_for_states"], PATIENCE);
+            .wait_for(&["wrong_answers", "get_users_for_states"], PATIENCE);
         let caught_up = host.user("presence_gobbler").sync(&SyncRequest::initial());
         assert_eq!(
             caught_up.of(&id_of("alice")),
@@ -56,7 +56,7 @@ fn a_wrong_interest_is_rejected_as_a_whole() {
     host.user("presence_gobbler").sync(&SyncRequest::initial());
     host.log().wait_for(
         &[
-            "wrong-answers",
+            "wrong_answers",
             "get_interested_users",
             "\"bob\" is not a user id",
         ],
