@@ -11,6 +11,7 @@ mod restarts;
 mod rooms;
 mod routed;
 mod sent;
+mod served;
 mod several;
 mod stop;
 mod trouble;
