@@ -2,21 +2,19 @@
 //!
 //! Without Python the test is skipped, and says so loudly; where `CI=true` it then fails.
 
-use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use presence_router_tests::process::Process;
-use presence_router_tests::{Config, GOBBLER, Host, artifacts, id_of};
+use presence_router_tests::{Config, GOBBLER, Host, artifacts, id_of, python};
 use serde_json::json;
 
 const NIO: &str = "matrix-nio==0.26.0";
 
 /// The script's own deadline is shorter.
 const SCRIPT_DEADLINE: Duration = Duration::from_mins(1);
-const INSTALL_DEADLINE: Duration = Duration::from_mins(5);
 
 #[test]
 fn matrix_nio_sets_presence_and_receives_it_by_its_callbacks() {
@@ -51,34 +49,7 @@ fn matrix_nio_sets_presence_and_receives_it_by_its_callbacks() {
 
 /// The Python of an environment that has nio; made when it is not there.
 fn python_with_nio() -> Option<PathBuf> {
-    let environment = artifacts::kept_directory("matrix-nio");
-    let python = environment.join("bin/python");
-    let installed = environment.join("installed");
-    if fs::read_to_string(&installed).is_ok_and(|found| found == NIO) && python.exists() {
-        return Some(python);
-    }
-    let Ok(made) = Command::new("python3")
-        .args(["-m", "venv", "--clear"])
-        .arg(&environment)
-        .output()
-    else {
-        return skip("python3 is not installed");
-    };
-    if !made.status.success() {
-        return skip(&String::from_utf8_lossy(&made.stdout));
-    }
-    let mut pip = Command::new(&python);
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        NIO,
-    ]);
-    Process::start(pip).wait(INSTALL_DEADLINE).expect_code(0);
-    fs::write(&installed, NIO).expect("the environment can be written to");
-    Some(python)
+    python::with("matrix-nio", NIO).map_or_else(|why| skip(&why), Some)
 }
 
 fn skip(why: &str) -> Option<PathBuf> {

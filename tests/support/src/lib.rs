@@ -24,6 +24,7 @@ pub mod config;
 pub mod host;
 pub mod log;
 pub mod process;
+pub mod python;
 pub mod sync;
 pub mod user;
 
