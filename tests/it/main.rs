@@ -5,6 +5,7 @@
 
 mod behaviour;
 mod check;
+mod comparison;
 mod growth;
 mod hangs;
 mod inspect;

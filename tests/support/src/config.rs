@@ -70,6 +70,16 @@ impl Config {
         self
     }
 
+    /// Sets what a mapping says, key by key; sections that both have are joined.
+    #[must_use]
+    pub fn join(mut self, other: &Map<String, Value>) -> Self {
+        join(
+            self.0.as_object_mut().expect("a test's sections are mappings"),
+            other,
+        );
+        self
+    }
+
     /// Writes it as `homeserver.yaml`.
     pub fn write_into(&self, directory: &Path) -> PathBuf {
         write_yaml(directory, &format!("{:#}\n", self.0))
@@ -85,6 +95,18 @@ impl Config {
                 .or_insert_with(|| json!({}));
         }
         section.as_object_mut().expect("a test's sections are mappings")
+    }
+}
+
+/// Puts what `other` says into `section`; what both have as mappings is joined.
+pub(crate) fn join(section: &mut Map<String, Value>, other: &Map<String, Value>) {
+    for (key, value) in other {
+        match (section.get_mut(key), value) {
+            (Some(Value::Object(inner)), Value::Object(value)) => join(inner, value),
+            _ => {
+                section.insert(key.clone(), value.clone());
+            }
+        }
     }
 }
 

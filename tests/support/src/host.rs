@@ -3,7 +3,7 @@
 //! It is ready when it says so on its standard output. Dropped, it is killed; when the test panics, what it
 //! logged is shown.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ pub struct Host {
     /// `None` when it has ended.
     process: Option<Process>,
     log: Log,
+    program: PathBuf,
     directory: TempDir,
     modules: Vec<LoadedModule>,
     listeners: Vec<Listener>,
@@ -73,34 +74,44 @@ impl Host {
     #[track_caller]
     pub fn start_program(program: &Path, config: &Config) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
-        let file = config.write_into(directory.path());
-        let mut command = Command::new(program);
-        command.arg("run").arg("-c").arg(file).args(["--format", "json"]);
-        command.current_dir(directory.path());
-        let process = Process::start(command);
-        let ready = process.stdout.wait_until(PATIENCE, |lines| {
-            let events: Vec<Event> = lines.iter().map(|line| read_event(line)).collect();
-            matches!(events.last(), Some(Event::Ready)).then_some(events)
-        });
-        let Some(events) = ready else {
-            let (stdout, stderr) = (process.stdout.text(), process.stderr.text());
-            panic!("the host is not ready; it wrote:\n{stdout}\n{stderr}");
-        };
+        config.write_into(directory.path());
+        let (process, events) = run(program, directory.path());
         let mut host = Self {
             log: process.stderr.clone(),
             process: Some(process),
+            program: program.to_owned(),
             directory,
             modules: Vec::new(),
             listeners: Vec::new(),
         };
+        host.take_in(events);
+        host
+    }
+
+    /// Ends it as an operator does, and starts it again with the same config and the same files.
+    ///
+    /// It may listen on another port afterwards: clients and users of before are of no use any more.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        let process = self.process.take().expect("only `terminate` leaves none");
+        process.terminate();
+        process.wait(PATIENCE).expect_code(0);
+        let (process, events) = run(&self.program, self.directory.path());
+        self.log = process.stderr.clone();
+        self.process = Some(process);
+        self.modules.clear();
+        self.listeners.clear();
+        self.take_in(events);
+    }
+
+    fn take_in(&mut self, events: Vec<Event>) {
         for event in events {
             match event {
-                Event::Module(module) => host.modules.push(module),
-                Event::Listening(listener) => host.listeners.push(listener),
+                Event::Module(module) => self.modules.push(module),
+                Event::Listening(listener) => self.listeners.push(listener),
                 Event::Ready => {}
             }
         }
-        host
     }
 
     /// The modules that it says it has loaded.
@@ -155,6 +166,27 @@ impl Drop for Host {
             eprintln!("-- the host's log:\n{}\n--", self.log.text());
         }
     }
+}
+
+/// Starts the program on the `homeserver.yaml` of a directory, and answers what it says until it is ready.
+#[track_caller]
+fn run(program: &Path, directory: &Path) -> (Process, Vec<Event>) {
+    let mut command = Command::new(program);
+    command
+        .arg("run")
+        .arg("-c")
+        .arg(directory.join("homeserver.yaml"));
+    command.args(["--format", "json"]).current_dir(directory);
+    let process = Process::start(command);
+    let ready = process.stdout.wait_until(PATIENCE, |lines| {
+        let events: Vec<Event> = lines.iter().map(|line| read_event(line)).collect();
+        matches!(events.last(), Some(Event::Ready)).then_some(events)
+    });
+    let Some(events) = ready else {
+        let (stdout, stderr) = (process.stdout.text(), process.stderr.text());
+        panic!("the host is not ready; it wrote:\n{stdout}\n{stderr}");
+    };
+    (process, events)
 }
 
 fn read_event(line: &str) -> Event {

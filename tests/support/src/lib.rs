@@ -20,6 +20,7 @@ pub mod bad;
 mod cargo;
 pub mod cli;
 pub mod client;
+pub mod comparison;
 pub mod config;
 pub mod host;
 pub mod log;
