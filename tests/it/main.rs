@@ -15,6 +15,8 @@ mod nio;
 mod panics;
 mod refusals;
 mod several;
+mod suites;
+mod synapse_cases;
 mod sync;
 mod third_party;
 mod timeouts;
