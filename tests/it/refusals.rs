@@ -85,7 +85,7 @@ fn a_module_that_needs_a_library_which_is_not_there() {
 
 #[test]
 fn a_module_built_with_another_version_of_the_contract() {
-    check_made(bad::other_sdk, &["9.9.9", env!("CARGO_PKG_VERSION")]);
+    check_made(bad::other_sdk, &["9.9.9", &artifacts::contract_version()]);
 }
 
 #[test]

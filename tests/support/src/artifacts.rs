@@ -76,6 +76,14 @@ pub fn changed_layout() -> &'static Path {
         .get("broadcast")
 }
 
+/// The version of the contract, which need not be the host's.
+pub fn contract_version() -> String {
+    let manifest = read(&workspace().join("plugin-api/Cargo.toml"));
+    let line = manifest.lines().find_map(|line| line.strip_prefix("version = "));
+    let line = line.expect("plugin-api/Cargo.toml has a line with its version");
+    line.trim_matches('"').to_owned()
+}
+
 /// A directory under the target directory, for what is kept from one run of the tests to the next.
 pub fn kept_directory(name: &str) -> PathBuf {
     let directory = target_dir().join(name);

@@ -88,7 +88,7 @@ pub fn without_section(directory: &Path) -> PathBuf {
 
 /// The broadcast module as if it were built with another version of the contract.
 pub fn other_sdk(directory: &Path) -> PathBuf {
-    let ours = format!("\"sdk_version\":\"{}\"", env!("CARGO_PKG_VERSION"));
+    let ours = format!("\"sdk_version\":\"{}\"", artifacts::contract_version());
     let other = "\"sdk_version\":\"9.9.9\"";
     assert_eq!(ours.len(), other.len(), "the version has to be as long as 9.9.9");
     let mut bytes = broadcast();
