@@ -180,3 +180,24 @@ fn clients_that_go_away_in_the_middle_hold_nothing_up() {
     alice.set("online", Some("still here"));
     bob.sync_until_says(&since, alice.id(), "still here");
 }
+
+// Synapse tests/handlers/test_presence.py: test_restored_presence_flushed_offline_when_presence_disabled.
+#[test]
+fn who_was_online_when_presence_was_switched_off_is_offline_for_good_and_that_is_told_once() {
+    let config = Config::neighbours();
+    let mut host = Host::start(&config);
+    host.user("alice").set("online", Some("hi"));
+    let since = host.user("bob").now();
+    let off = config.clone().set(&["presence", "enabled"], json!(false));
+    for config in [&off, &config] {
+        config.write_into(host.directory());
+        host.restart();
+    }
+    let (alice, bob) = (id_of("alice"), host.user("bob"));
+    let told = bob.sync(&SyncRequest::since(&since));
+    assert_eq!(
+        told.of(&alice).map(|event| event.presence.as_str()),
+        Some("offline")
+    );
+    assert_eq!(bob.sync(&SyncRequest::since(&told.next_batch)).presence, []);
+}
