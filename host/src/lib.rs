@@ -7,6 +7,7 @@ pub mod delivery;
 pub mod directory;
 pub mod engine;
 pub mod http;
+pub mod metrics;
 pub mod modules;
 pub mod presence;
 pub mod routing;

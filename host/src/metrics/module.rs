@@ -1,0 +1,218 @@
+//! What calls to a module are counted by.
+
+use std::fmt;
+
+use metrics::{Counter, Gauge, Histogram};
+use tokio::time::Instant;
+
+use crate::metrics::names::{
+    MODULE_BLOCKED, MODULE_CALL_SECONDS, MODULE_CALLS, MODULE_DIRTY, MODULE_GENERATION, MODULE_QUARANTINED,
+};
+use crate::metrics::process::number;
+
+/// A method of a module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// `get_users_for_states`.
+    GetUsersForStates,
+    /// `get_interested_users`.
+    GetInterestedUsers,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// With an answer.
+    Ok,
+    /// With an error of the module's.
+    Error,
+    /// With a panic.
+    Panic,
+    /// Not by its deadline.
+    Timeout,
+    /// With an answer that is wrong.
+    Wrong,
+    /// It was not made, as the module is left alone after a call that overran.
+    Quarantined,
+    /// It was not made, as the module blocks too many threads.
+    Blocked,
+    /// Another call blocked the thread that it ran on.
+    CutOff,
+    /// It was not made, as the module has been shut down.
+    ShutDown,
+    /// Whoever wanted the answer went away.
+    Abandoned,
+}
+
+const METHODS: [(Method, &str); 2] = [
+    (Method::GetUsersForStates, "get_users_for_states"),
+    (Method::GetInterestedUsers, "get_interested_users"),
+];
+
+const OUTCOMES: [(Outcome, &str); 10] = [
+    (Outcome::Ok, "ok"),
+    (Outcome::Error, "error"),
+    (Outcome::Panic, "panic"),
+    (Outcome::Timeout, "timeout"),
+    (Outcome::Wrong, "wrong"),
+    (Outcome::Quarantined, "quarantined"),
+    (Outcome::Blocked, "blocked"),
+    (Outcome::CutOff, "cut_off"),
+    (Outcome::ShutDown, "shut_down"),
+    (Outcome::Abandoned, "abandoned"),
+];
+
+/// The handles of one module.
+pub struct ModuleMetrics {
+    methods: [MethodMetrics; METHODS.len()],
+    quarantined: Gauge,
+    blocked: Gauge,
+    dirty: Gauge,
+}
+
+struct MethodMetrics {
+    outcomes: [Counter; OUTCOMES.len()],
+    seconds: Histogram,
+}
+
+impl ModuleMetrics {
+    /// Fetches those of the module of this name, which has this generation.
+    pub fn new(module: &str, generation: u64) -> Self {
+        MODULE_GENERATION.gauge([module]).set(number(generation));
+        Self {
+            methods: METHODS.map(|(_, method)| MethodMetrics {
+                outcomes: OUTCOMES.map(|(_, outcome)| MODULE_CALLS.counter([module, method, outcome])),
+                seconds: MODULE_CALL_SECONDS.histogram([module, method]),
+            }),
+            quarantined: MODULE_QUARANTINED.gauge([module]),
+            blocked: MODULE_BLOCKED.gauge([module]),
+            dirty: MODULE_DIRTY.gauge([module]),
+        }
+    }
+
+    /// A call begins. Dropped without an [`end`](RunningCall::end), it counts as [`Outcome::Abandoned`].
+    pub fn begin(&self, method: Method) -> RunningCall<'_> {
+        RunningCall {
+            metrics: &self.methods[method as usize],
+            began: Instant::now(),
+            outcome: Outcome::Abandoned,
+        }
+    }
+
+    /// Whether the module is left alone, and how many threads it blocks.
+    pub fn health(&self, quarantine: Option<std::time::Duration>, blocked_threads: usize) {
+        self.quarantined.set(f64::from(u8::from(quarantine.is_some())));
+        self.blocked.set(number(blocked_threads as u64));
+    }
+
+    /// How many users the module has yet to route.
+    pub fn dirty(&self, users: usize) {
+        self.dirty.set(number(users as u64));
+    }
+}
+
+impl fmt::Debug for ModuleMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ModuleMetrics").finish_non_exhaustive()
+    }
+}
+
+/// A call that runs.
+pub struct RunningCall<'a> {
+    metrics: &'a MethodMetrics,
+    began: Instant,
+    outcome: Outcome,
+}
+
+impl RunningCall<'_> {
+    /// The call has ended.
+    pub fn end(mut self, outcome: Outcome) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for RunningCall<'_> {
+    fn drop(&mut self) {
+        self.metrics.outcomes[self.outcome as usize].increment(1);
+        let made = !matches!(
+            self.outcome,
+            Outcome::Quarantined | Outcome::Blocked | Outcome::ShutDown
+        );
+        if made {
+            self.metrics.seconds.record(self.began.elapsed());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::metrics::Exposition;
+
+    #[tokio::test(start_paused = true)]
+    async fn each_end_is_counted_under_its_own_name_and_only_calls_that_were_made_have_a_duration() {
+        let (recorder, exposition) = Exposition::for_test();
+        let metrics = metrics::with_local_recorder(&recorder, || ModuleMetrics::new("m", 7));
+        for (number, (method, outcome)) in METHODS
+            .iter()
+            .flat_map(|method| OUTCOMES.iter().map(move |outcome| (method, outcome)))
+            .enumerate()
+        {
+            for _ in 0..=number {
+                metrics.begin(method.0).end(outcome.0);
+            }
+            let text = exposition.render();
+            let line = format!(
+                "presence_router_module_calls_total{{module=\"m\",method=\"{}\",outcome=\"{}\"}} {}",
+                method.1,
+                outcome.1,
+                number + 1
+            );
+            assert!(text.contains(&line), "{line}\n{text}");
+        }
+        let call = metrics.begin(Method::GetInterestedUsers);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        call.end(Outcome::Timeout);
+        let text = exposition.render();
+        // 1 + 2 + ... + 10, without the 6th, 7th and 9th.
+        let of = "{module=\"m\",method=\"get_users_for_states\"}";
+        assert!(
+            text.contains(&format!("_seconds_count{of} {}\n", 55 - 6 - 7 - 9)),
+            "{text}"
+        );
+        let of = "{module=\"m\",method=\"get_interested_users\"}";
+        assert!(text.contains(&format!("_seconds_sum{of} 2\n")), "{text}");
+        assert!(
+            text.contains("presence_router_module_generation{module=\"m\"} 7"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_is_read_is_told_under_its_own_name() {
+        let (recorder, exposition) = Exposition::for_test();
+        let metrics = metrics::with_local_recorder(&recorder, || ModuleMetrics::new("m", 1));
+        metrics.health(Some(Duration::from_secs(1)), 3);
+        metrics.dirty(4);
+        let text = exposition.render();
+        for line in [
+            "presence_router_module_quarantined{module=\"m\"} 1",
+            "presence_router_module_blocked_threads{module=\"m\"} 3",
+            "presence_router_module_dirty_users{module=\"m\"} 4",
+        ] {
+            assert!(text.contains(line), "{line}\nis not in\n{text}");
+        }
+        metrics.health(None, 0);
+        assert!(exposition.render().contains("quarantined{module=\"m\"} 0"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_nobody_waits_for_any_more_is_counted_too() {
+        let (recorder, exposition) = Exposition::for_test();
+        let metrics = metrics::with_local_recorder(&recorder, || ModuleMetrics::new("m", 1));
+        drop(metrics.begin(Method::GetUsersForStates));
+        assert!(exposition.render().contains("outcome=\"abandoned\"} 1"));
+    }
+}
