@@ -39,6 +39,11 @@ impl Waiting {
         self.0.lock().len()
     }
 
+    /// How many waits there are; a user may have several.
+    pub fn waiter_count(&self) -> usize {
+        self.0.lock().values().map(|entry| entry.waiters).sum()
+    }
+
     /// Wakes those of the users who wait. Takes the shorter way: over the users, or over those who wait.
     pub fn wake_members(&self, users: &[UserKey]) {
         let waiting = self.0.lock();
@@ -116,8 +121,9 @@ mod tests {
     fn an_entry_goes_with_its_last_waiter() {
         let waiting = Arc::new(Waiting::default());
         let (one, two) = (waiting.register(UserKey(1)), waiting.register(UserKey(1)));
+        assert_eq!(waiting.waiter_count(), 2);
         drop(one);
-        assert_eq!(waiting.user_count(), 1);
+        assert_eq!((waiting.user_count(), waiting.waiter_count()), (1, 1));
         drop(two);
         assert_eq!(waiting.user_count(), 0);
     }

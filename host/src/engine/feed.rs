@@ -64,6 +64,11 @@ impl Feed {
         self.marked.notify_one();
     }
 
+    /// Sets the gauges of the module.
+    pub(super) fn refresh_metrics(&self) {
+        self.module.refresh_metrics(self.dirty.lock().len());
+    }
+
     /// Waits until there is something to route.
     async fn due(&self) {
         loop {

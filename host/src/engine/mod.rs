@@ -14,11 +14,12 @@ mod services;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod told;
 mod world;
 mod writer;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -34,6 +35,7 @@ use crate::config;
 use crate::config::Tracking;
 use crate::delivery::{Destinations, PresenceContent, Streams, Waiting};
 use crate::directory::{Directory, Source, TokenOwner};
+use crate::metrics::{OnScrape, PresenceMetrics, on_scrape};
 use crate::modules::Running;
 use crate::presence::{DeviceId, Presence, Timing, UserKey};
 use crate::storage::{Restored, Storage, WriteError, Writes};
@@ -65,6 +67,9 @@ struct Shared {
     world: RwLock<World>,
     waiting: Arc<Waiting>,
     feeds: RwLock<Arc<[Arc<Feed>]>>,
+    metrics: PresenceMetrics,
+    /// Refreshes what of this the metrics show; set once this stands.
+    on_scrape: OnceLock<OnScrape>,
     commands: mpsc::Sender<Command>,
     storage: Storage,
     /// What modules had routed in the run before, until they are attached.
@@ -199,6 +204,8 @@ impl Engine {
         storage.write(writes, Vec::new());
         let (commands, queue) = mpsc::channel(QUEUE);
         let shared = Arc::new(Shared {
+            metrics: PresenceMetrics::new(),
+            on_scrape: OnceLock::new(),
             clock,
             source,
             world: RwLock::new(world),
@@ -212,6 +219,14 @@ impl Engine {
             tasks: TaskTracker::new(),
             runtime: Handle::current(),
         });
+        let weak = Arc::downgrade(&shared);
+        let refresh = on_scrape(move || {
+            if let Some(shared) = weak.upgrade() {
+                shared.refresh_metrics();
+            }
+        });
+        // Nobody else has this yet, so nobody has set it.
+        let _ = shared.on_scrape.set(refresh);
         (Self(shared), queue, reserved)
     }
 
@@ -348,7 +363,17 @@ impl Shared {
         if let Ok(Ok(())) = sent {
             Ok(())
         } else {
+            self.metrics.overloaded();
             Err(OVERLOADED)
+        }
+    }
+
+    fn refresh_metrics(&self) {
+        let changes = self.commands.max_capacity() - self.commands.capacity();
+        self.metrics.waiting(changes, self.waiting.waiter_count());
+        self.metrics.timers(self.world.read().presence.timeout_count());
+        for feed in self.feeds().iter() {
+            feed.refresh_metrics();
         }
     }
 }

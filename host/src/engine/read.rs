@@ -6,6 +6,7 @@ use crate::delivery::{ModuleTag, PresenceEvent, PresenceFilter, SyncToken};
 use crate::engine::Shared;
 use crate::engine::sync::SyncError;
 use crate::engine::world::World;
+use crate::metrics::Read as Way;
 use crate::presence::UserKey;
 
 /// What the logs hold.
@@ -51,7 +52,7 @@ impl Shared {
             return Ok(read);
         }
         let now = self.clock.now_ms();
-        let mut seen = changed_contacts(&world, reader, token.stream);
+        let mut seen = self.changed_contacts(&world, reader, token.stream);
         let introduced = world.shared_rooms().newly_shown(reader, token.stream);
         if !introduced.is_empty() {
             let worth = |user: &UserKey| world.is_worth_introducing(*user, now);
@@ -71,22 +72,24 @@ impl Shared {
         read.events = world.events(filter, seen.into_iter(), now);
         Ok(read)
     }
-}
 
-/// Of whom a reader sees by rooms, those who have changed after a position.
-fn changed_contacts(world: &World, reader: UserKey, position: u64) -> Vec<UserKey> {
-    let (rooms, streams) = (world.shared_rooms(), &world.streams);
-    // The shorter way: over what changed, or over whom one sees.
-    let contacts = rooms.contacts_at_most(reader);
-    if streams.changed_after_at_most(position, contacts) < contacts {
-        streams
-            .changed_after(position)
-            .filter(|user| rooms.shows(reader, *user))
-            .collect()
-    } else {
-        let mut contacts = rooms.contacts(reader);
-        contacts.retain(|user| streams.last_change(*user) > position);
-        contacts
+    /// Of whom a reader sees by rooms, those who have changed after a position.
+    fn changed_contacts(&self, world: &World, reader: UserKey, position: u64) -> Vec<UserKey> {
+        let (rooms, streams) = (world.shared_rooms(), &world.streams);
+        // The shorter way: over what changed, or over whom one sees.
+        let contacts = rooms.contacts_at_most(reader);
+        if streams.changed_after_at_most(position, contacts) < contacts {
+            self.metrics.read(Way::Stream);
+            streams
+                .changed_after(position)
+                .filter(|user| rooms.shows(reader, *user))
+                .collect()
+        } else {
+            self.metrics.read(Way::Full);
+            let mut contacts = rooms.contacts(reader);
+            contacts.retain(|user| streams.last_change(*user) > position);
+            contacts
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::directory::{Event, RoomKey};
 use crate::engine::restore::Reserved;
+use crate::engine::told::Told;
 use crate::engine::world::World;
 use crate::engine::{Shared, restore};
 use crate::presence::{Change, DeviceId, Expired, UserKey};
@@ -54,10 +55,22 @@ pub(super) enum Command {
 /// Who waits until a change is stored.
 type Stored = oneshot::Sender<Result<(), WriteError>>;
 
+impl Command {
+    /// How many updates of a user's presence it is.
+    fn updates(&self) -> usize {
+        match self {
+            Self::Set { .. } | Self::SyncStarted { .. } | Self::SyncEnded { .. } => 1,
+            Self::SetByModule { updates, .. } => updates.len(),
+            Self::Snapshot { .. } | Self::Directory(_) => 0,
+        }
+    }
+}
+
 pub(super) struct Writer {
     shared: Arc<Shared>,
     queue: mpsc::Receiver<Command>,
     reserved: Reserved,
+    told: Told,
 }
 
 /// What follows from a batch.
@@ -81,10 +94,15 @@ struct Outcome {
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, queue: mpsc::Receiver<Command>, reserved: Reserved) -> Self {
+        let told = {
+            let world = shared.world.read();
+            Told::new(&world.presence, world.directory.users(), shared.metrics.clone())
+        };
         Self {
             shared,
             queue,
             reserved,
+            told,
         }
     }
 
@@ -122,6 +140,8 @@ impl Writer {
             changed,
             ..Outcome::default()
         };
+        let timeouts = outcome.changed.len();
+        let updates = batch.iter().map(Command::updates).sum::<usize>() + timeouts;
         for command in batch.drain(..) {
             apply(world, command, now, &mut outcome);
         }
@@ -130,12 +150,18 @@ impl Writer {
         for user in &outcome.changed {
             world.changed(*user);
         }
+        self.shared.metrics.pinged(pings.len());
         for user in pings {
             world.queue_for_room_servers(user);
             outcome.touched.push(user);
         }
         let writes = writes(world, &mut outcome, &mut self.reserved);
+        self.told
+            .tell(&outcome.changed, &world.presence, &world.directory);
         drop(guard);
+        self.shared
+            .metrics
+            .applied(updates, timeouts, outcome.changed.len());
         // Routing does not wait for the disk. Who is to know that a change lasts does.
         self.shared
             .storage

@@ -67,6 +67,8 @@ metrics! {
         "Changes of a user's presence that others were told of.";
     TIMERS_FIRED = "synapse_handler_presence_timers_fired_total", Kind::Counter, [],
         "Timeouts of a user's presence that came due and changed what others see.";
+    FEDERATION_OUT = "synapse_handler_presence_federation_presence_out_total", Kind::Counter, [],
+        "States that were queued for other servers only so that these do not take the user for offline.";
     GET_UPDATES = "synapse_handler_presence_get_updates_total", Kind::Counter, ["type"],
         "Times that an incremental sync looked for news, by the way that was shorter: stream, over what has changed; or full, over whom the user sees.";
     NOTIFY_REASON = "synapse_handler_presence_notify_reason_total", Kind::Counter, ["locality", "reason"],

@@ -4,8 +4,8 @@ use metrics::{Counter, Gauge};
 use presence_router_api::PresenceState;
 
 use crate::metrics::names::{
-    CHANGES_WAITING, CURRENT_STATES, GET_UPDATES, LIMITED, NOTIFIED, NOTIFY_REASON, OVERLOADED,
-    PRESENCE_UPDATES, STATE_TRANSITION, SYNCS_WAITING, TIMERS, TIMERS_FIRED, USERS,
+    CHANGES_WAITING, CURRENT_STATES, FEDERATION_OUT, GET_UPDATES, LIMITED, NOTIFIED, NOTIFY_REASON,
+    OVERLOADED, PRESENCE_UPDATES, STATE_TRANSITION, SYNCS_WAITING, TIMERS, TIMERS_FIRED, USERS,
 };
 use crate::metrics::process::number;
 
@@ -75,6 +75,7 @@ pub struct PresenceMetrics {
     updates: Counter,
     notified: Counter,
     timers_fired: Counter,
+    federation_out: Counter,
     reads: [Counter; 2],
     reasons: [[Counter; REASONS.len()]; LOCALITIES.len()],
     transitions: [[[Counter; STATES.len()]; STATES.len()]; LOCALITIES.len()],
@@ -94,6 +95,7 @@ impl PresenceMetrics {
             updates: PRESENCE_UPDATES.counter([]),
             notified: NOTIFIED.counter([]),
             timers_fired: TIMERS_FIRED.counter([]),
+            federation_out: FEDERATION_OUT.counter([]),
             reads: ["stream", "full"].map(|way| GET_UPDATES.counter([way])),
             reasons: LOCALITIES
                 .map(|locality| REASONS.map(|(_, reason)| NOTIFY_REASON.counter([locality, reason]))),
@@ -121,6 +123,11 @@ impl PresenceMetrics {
         self.updates.increment(updates as u64);
         self.timers_fired.increment(timeouts as u64);
         self.notified.increment(told as u64);
+    }
+
+    /// The states of so many users are repeated to other servers.
+    pub fn pinged(&self, users: usize) {
+        self.federation_out.increment(users as u64);
     }
 
     /// A change is told.

@@ -6,6 +6,7 @@
 mod answer;
 mod audience;
 mod configure;
+mod counted;
 mod elf;
 mod fault;
 #[cfg(test)]

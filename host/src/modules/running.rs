@@ -19,9 +19,11 @@ use presence_router_api::{InterestedUsers, UserId, UserPresenceState};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::metrics::{Method, ModuleMetrics};
 use crate::modules::answer::{Routed, WrongAnswer, check_interested, check_routes};
 use crate::modules::audience::AudienceId;
 use crate::modules::configure::{Configured, START_TIMEOUT};
+use crate::modules::counted::outcome;
 use crate::modules::host_api::{HostFacts, InstanceApi, Shared};
 use crate::modules::identity::Identity;
 use crate::modules::open::Opened;
@@ -46,6 +48,7 @@ pub struct Running {
     shared: Arc<Shared>,
     shared_rooms: SharedRoomPresence,
     call_timeout: Duration,
+    metrics: ModuleMetrics,
     _copy: Option<Staged>,
 }
 
@@ -161,6 +164,7 @@ impl Running {
             router.growth_probe()
         );
         Ok(Self {
+            metrics: ModuleMetrics::new(&shared.module, identity.generation),
             identity,
             router: RwLock::new(Some(Arc::new(router))),
             shared,
@@ -191,6 +195,17 @@ impl Running {
         batch: Vec<UserPresenceState>,
         only_for: Option<&UserId>,
     ) -> Result<Routed, CallError> {
+        let counted = self.metrics.begin(Method::GetUsersForStates);
+        let answer = self.route(batch, only_for).await;
+        counted.end(outcome(&answer));
+        answer
+    }
+
+    async fn route(
+        &self,
+        batch: Vec<UserPresenceState>,
+        only_for: Option<&UserId>,
+    ) -> Result<Routed, CallError> {
         let _call = self.shared.audiences.call();
         let batch_len = batch.len();
         let batch = RArc::new(RVec::from(batch));
@@ -206,6 +221,13 @@ impl Running {
 
     /// Whose presence a user is interested in.
     pub async fn get_interested_users(&self, user: &UserId) -> Result<InterestedUsers, CallError> {
+        let counted = self.metrics.begin(Method::GetInterestedUsers);
+        let answer = self.interested(user).await;
+        counted.end(outcome(&answer));
+        answer
+    }
+
+    async fn interested(&self, user: &UserId) -> Result<InterestedUsers, CallError> {
         let user = user.clone();
         let answer = self
             .call(move |router| router.get_interested_users(RStr::from(user.as_str())))
@@ -216,6 +238,13 @@ impl Running {
     /// How long the module is still left alone, after a call that overran.
     pub fn quarantined_for(&self) -> Option<Duration> {
         self.shared.quarantine.remaining()
+    }
+
+    /// Sets the gauges of this module, which has yet to route so many users.
+    pub fn refresh_metrics(&self, dirty_users: usize) {
+        self.metrics.dirty(dirty_users);
+        self.metrics
+            .health(self.quarantined_for(), self.shared.runtime.left_behind());
     }
 
     /// How many calls are on their way.

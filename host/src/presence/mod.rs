@@ -172,6 +172,11 @@ impl Presence {
         self.timeouts.next()
     }
 
+    /// How many users have a timeout ahead.
+    pub fn timeout_count(&self) -> usize {
+        self.timeouts.len()
+    }
+
     /// Applies the timeouts that are due, and returns who is to be told of.
     pub fn expire(&mut self, now: u64) -> Expired {
         let mut expired = Expired::default();

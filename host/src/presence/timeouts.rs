@@ -143,6 +143,10 @@ impl Timeouts {
         self.0.first().map(|(at, _)| *at)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// A user with a timeout that is due by `now`: the one with the earliest.
     pub(super) fn first_due(&self, now: u64) -> Option<UserKey> {
         self.0.first().filter(|(at, _)| *at <= now).map(|(_, user)| *user)

@@ -6,6 +6,7 @@
 mod broadcast;
 mod joins;
 mod kit;
+mod measured;
 mod model;
 mod restarts;
 mod rooms;
