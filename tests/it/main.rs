@@ -10,6 +10,8 @@ mod growth;
 mod hangs;
 mod inspect;
 mod lifecycle;
+mod logs;
+mod metrics;
 mod module_api;
 mod nio;
 mod panics;

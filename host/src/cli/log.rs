@@ -1,6 +1,7 @@
 //! Where logs go: to stderr, as `log:` in the config says.
 
 use std::io::IsTerminal;
+use std::panic::{self, PanicHookInfo};
 
 use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
@@ -21,7 +22,9 @@ pub(super) fn start(log: &Log) -> Result<(), Problems> {
     };
     subscriber(log.format, filter, colours, std::io::stderr)
         .try_init()
-        .map_err(|error| Problems::other(format!("logging cannot be started: {error}")))
+        .map_err(|error| Problems::other(format!("logging cannot be started: {error}")))?;
+    panic::set_hook(Box::new(log_panic));
+    Ok(())
 }
 
 /// Whether lines for people are coloured.
@@ -49,6 +52,18 @@ where
         LogFormat::Text => Box::new(builder.with_ansi(colours == Colours::Some).finish()),
         LogFormat::Json => Box::new(builder.json().flatten_event(true).finish()),
     }
+}
+
+/// A panic of the host is an event like any other, so that with JSON each line stays an object. What it means is said by
+/// whoever catches it.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    tracing::error!(
+        panic = panic.payload_as_str().unwrap_or("no message"),
+        location = panic.location().map(tracing::field::display),
+        thread = thread.name(),
+        "a thread panicked"
+    );
 }
 
 #[cfg(test)]

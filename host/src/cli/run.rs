@@ -16,11 +16,12 @@ use crate::cli::modules::Accepted;
 use crate::cli::problem::Problems;
 use crate::cli::reload::Reload;
 use crate::cli::{Configured, Format, Outcome, log, modules};
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, Origins};
 use crate::directory::StaticSource;
 use crate::engine::{Engine, Setup};
-use crate::http;
+use crate::http::{self, Services};
+use crate::metrics::Exposition;
 use crate::modules::{HostFacts, HttpAccess, Identity, Refusal, Running};
 use crate::storage::{Location, Restored, Storage};
 
@@ -57,6 +58,9 @@ pub(super) fn run(arguments: &Configured) -> Outcome {
 async fn serve(arguments: &Configured, config: &Config, origins: &Origins) -> Outcome {
     let format = arguments.output.format;
     let mut signals = Signals::listen()?;
+    // First: what fetches its handles before counts nothing.
+    let metrics = Exposition::install(SystemClock.now_ms()).context("metrics cannot be recorded")?;
+    tokio::spawn(metrics.clone().keep_up());
     let loader = modules::loader()?;
     let accepted = modules::configure(&loader, config, origins)?;
     let directory = Arc::new(StaticSource::new(&config.directory));
@@ -96,7 +100,11 @@ async fn serve(arguments: &Configured, config: &Config, origins: &Origins) -> Ou
     }
     let (stopping, listeners) = (CancellationToken::new(), TaskTracker::new());
     for listener in bound {
-        listeners.spawn(listener.serve(engine.clone(), stopping.clone()));
+        let services = Services {
+            engine: engine.clone(),
+            metrics: metrics.clone(),
+        };
+        listeners.spawn(listener.serve(services, stopping.clone()));
     }
     listeners.close();
     say(format, &Event::Ready);

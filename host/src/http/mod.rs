@@ -17,17 +17,21 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::config::Resource;
 use crate::engine::Engine;
 use crate::http::error::MatrixError;
+use crate::http::metrics::SameOriginOnly;
+use crate::metrics::{Exposition, HttpMetrics};
 
 mod client;
 mod error;
 mod health;
 mod listen;
+mod metrics;
+mod observe;
 mod serve;
 
 pub use crate::http::listen::{BindError, Bound, bind};
 pub use crate::http::serve::DRAIN_DEADLINE;
 
-/// What every answer carries: CORS as the [specification] asks, on errors too, and no caching.
+/// What every answer but the metrics carries: CORS as the [specification] asks, on errors too, and no caching.
 ///
 /// [specification]: https://spec.matrix.org/v1.16/client-server-api/#web-browser-clients
 const EVERY_ANSWER: [(HeaderName, HeaderValue); 5] = [
@@ -51,15 +55,24 @@ const EVERY_ANSWER: [(HeaderName, HeaderValue); 5] = [
     ),
 ];
 
+/// What the listeners give access to. Clones are the same.
+#[derive(Clone)]
+pub struct Services {
+    /// The presence server.
+    pub engine: Engine,
+    /// What it measures of itself.
+    pub metrics: Exposition,
+}
+
 /// The routes of `resources`; all else is 404 `M_UNRECOGNIZED`. When `shutdown` is cancelled, the long-polls
 /// that wait in it answer at once.
-pub fn router(engine: &Engine, resources: &BTreeSet<Resource>, shutdown: &CancellationToken) -> Router {
+pub fn router(services: &Services, resources: &BTreeSet<Resource>, shutdown: &CancellationToken) -> Router {
     let mut routes = Router::new();
     for resource in resources {
         routes = routes.merge(match resource {
-            Resource::Client => client::routes(engine.clone(), shutdown.clone()),
+            Resource::Client => client::routes(services.engine.clone(), shutdown.clone()),
             Resource::Health => health::routes(),
-            Resource::Metrics => Router::new(),
+            Resource::Metrics => metrics::routes(services.metrics.clone()),
         });
     }
     dress(routes)
@@ -73,6 +86,10 @@ fn dress(routes: Router) -> Router {
         .method_not_allowed_fallback(async || MatrixError::MethodNotAllowed)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn(cross_origin))
+        .layer(middleware::from_fn_with_state(
+            HttpMetrics::new(),
+            observe::observe,
+        ))
 }
 
 /// Answers every preflight, known path or not, and adds the headers of every answer.
@@ -82,7 +99,13 @@ async fn cross_origin(request: Request, next: Next) -> Response {
     } else {
         next.run(request).await
     };
-    response.headers_mut().extend(EVERY_ANSWER);
+    let same_origin_only = response.extensions().get::<SameOriginOnly>().is_some();
+    let cross_origin = |name: &HeaderName| name.as_str().starts_with("access-control-");
+    for (name, value) in EVERY_ANSWER {
+        if !(same_origin_only && cross_origin(&name)) {
+            response.headers_mut().insert(name, value);
+        }
+    }
     response
 }
 

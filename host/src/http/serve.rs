@@ -14,9 +14,8 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::engine::Engine;
 use crate::http::listen::{Acceptor, Bound};
-use crate::http::router;
+use crate::http::{Services, router};
 
 /// How long requests that run when the server stops may take to end.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
@@ -38,8 +37,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 impl Bound {
     /// Serves until `shutdown` is cancelled, then stops to accept, answers the long-polls, lets the other
     /// requests end, and returns: after [`DRAIN_DEADLINE`] at the latest, when what still runs is cut off.
-    pub async fn serve(self, engine: Engine, shutdown: CancellationToken) {
-        let router = router(&engine, &self.resources, &shutdown);
+    pub async fn serve(self, services: Services, shutdown: CancellationToken) {
+        let router = router(&services, &self.resources, &shutdown);
         let connections = TaskTracker::new();
         let accepting = accept(&self.acceptor, router, &connections, &shutdown);
         shutdown.run_until_cancelled(accepting).await;
@@ -121,7 +120,7 @@ mod tests {
     use super::*;
     use crate::config::{Bind, Listener, Resource};
     use crate::http::bind;
-    use crate::http::client::test_engine::{ALICE, engine};
+    use crate::http::client::test_engine::{ALICE, services};
 
     struct Server {
         address: String,
@@ -139,7 +138,7 @@ mod tests {
             let shutdown = CancellationToken::new();
             Self {
                 address: bound.to_string().replace("http://", ""),
-                task: tokio::spawn(bound.serve(engine(), shutdown.clone())),
+                task: tokio::spawn(bound.serve(services(), shutdown.clone())),
                 shutdown,
             }
         }

@@ -10,6 +10,7 @@ use axum::http::request::Parts;
 use crate::engine::{Engine, Session};
 use crate::http::client::query::Parameters;
 use crate::http::error::MatrixError;
+use crate::http::observe;
 
 /// The session of the request. A handler that takes it is not called without one.
 pub(super) struct Authenticated(pub(super) Session);
@@ -26,6 +27,7 @@ where
         Engine::from_ref(state)
             .session(&token)
             .await
+            .inspect(|session| observe::asked_by(parts, &session.user_id))
             .map(Self)
             .ok_or(MatrixError::UnknownToken)
     }

@@ -17,34 +17,38 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::config::Resource;
-use crate::http::client::test_engine::{ALICE, BOB, CAROL, DAVE, engine};
-use crate::http::router;
+use crate::http::client::test_engine::{ALICE, BOB, CAROL, DAVE, services};
+use crate::http::{Services, router};
 
 /// Nobody asks: there is no header `Authorization`.
-const NOBODY: &str = "";
+pub(super) const NOBODY: &str = "";
 const OK_BODY: &[u8] = br#"{"presence": "online", "status_msg": "hi"}"#;
 const MINE: &str = "/_matrix/client/v3/presence/%40alice%3Aexample.org/status";
 const BOBS: &str = "/_matrix/client/v3/presence/%40bob%3Aexample.org/status";
 const SYNC: &str = "/_matrix/client/v3/sync";
 
 /// Case, method, path, token, body, answer.
-type Row<'a> = (&'a str, &'a str, String, &'a str, &'a [u8], &'a str);
+pub(super) type Row<'a> = (&'a str, &'a str, String, &'a str, &'a [u8], &'a str);
 
-struct Server(Router);
+pub(super) struct Server(Router);
 
-struct Answer {
-    status: u16,
-    headers: HeaderMap,
-    body: Value,
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Value,
 }
 
 impl Server {
     fn new() -> Self {
-        let resources = BTreeSet::from([Resource::Client]);
-        Self(router(&engine(), &resources, &CancellationToken::new()))
+        Self::of(&services())
     }
 
-    async fn ask(&self, method: &str, path: &str, token: &str, body: &[u8]) -> Answer {
+    pub(super) fn of(services: &Services) -> Self {
+        let resources = BTreeSet::from([Resource::Client]);
+        Self(router(services, &resources, &CancellationToken::new()))
+    }
+
+    pub(super) async fn ask(&self, method: &str, path: &str, token: &str, body: &[u8]) -> Answer {
         let authorization = format!("Bearer {token}");
         let headers = if token == NOBODY {
             Vec::new()
@@ -86,7 +90,7 @@ impl Server {
 }
 
 /// `expected` is the status, and behind it the `errcode` of an error.
-fn check(case: &str, answer: &Answer, expected: &str) {
+pub(super) fn check(case: &str, answer: &Answer, expected: &str) {
     let errcode = answer.body["errcode"].as_str().unwrap_or_default();
     let got = format!("{} {errcode}", answer.status);
     assert_eq!(got.trim_end(), expected, "{case}: {}", answer.body);
@@ -336,7 +340,7 @@ async fn a_sync_has_the_shape_that_clients_expect() {
 async fn a_long_poll_answers_at_once_when_the_server_stops() {
     let shutdown = CancellationToken::new();
     let resources = BTreeSet::from([Resource::Client]);
-    let server = Server(router(&engine(), &resources, &shutdown));
+    let server = Server(router(&services(), &resources, &shutdown));
     let mut first = server.ask("GET", SYNC, CAROL, b"").await;
     let token = first.body["next_batch"].take();
     let since = token.as_str().expect("a token");

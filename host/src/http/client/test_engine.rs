@@ -8,6 +8,8 @@ use crate::clock::SystemClock;
 use crate::config;
 use crate::directory::StaticSource;
 use crate::engine::{Engine, Setup};
+use crate::http::Services;
+use crate::metrics::Exposition;
 use crate::storage::{Location, Storage};
 
 /// Alice's token. She shares a room with Bob.
@@ -19,8 +21,16 @@ pub(in crate::http) const CAROL: &str = "token-of-carol";
 /// Dave's token. He shares no room and has never set his presence.
 pub(in crate::http) const DAVE: &str = "token-of-dave";
 
+/// Such an engine, and metrics that nobody records.
+pub(in crate::http) fn services() -> Services {
+    Services {
+        engine: engine(),
+        metrics: Exposition::for_test().1,
+    }
+}
+
 /// A new engine for `example.org`, without modules and with nobody's presence set.
-pub(in crate::http) fn engine() -> Engine {
+fn engine() -> Engine {
     let id = |name: &str| UserId::parse(format!("@{name}:example.org")).expect("valid");
     let users = [("alice", ALICE), ("bob", BOB), ("carol", CAROL), ("dave", DAVE)];
     let user = |token: &str| config::StaticUser {
