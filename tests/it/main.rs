@@ -10,6 +10,7 @@ mod growth;
 mod hangs;
 mod inspect;
 mod lifecycle;
+mod limits;
 mod logs;
 mod metrics;
 mod module_api;

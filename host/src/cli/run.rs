@@ -71,6 +71,7 @@ async fn serve(arguments: &Configured, config: &Config, origins: &Origins) -> Ou
         presence: config.presence.clone(),
         excluded_rooms: config.exclude_rooms_from_presence.iter().cloned().collect(),
         storage: open_storage(&config.database, origins)?,
+        rc_presence: config.rc_presence,
     });
     // Bound before anything is said: a line on stdout is true.
     let started = async {

@@ -7,6 +7,7 @@
 mod catch_up;
 mod feed;
 mod fetch;
+mod limit;
 mod membership;
 mod read;
 mod restore;
@@ -40,9 +41,11 @@ use crate::modules::Running;
 use crate::presence::{DeviceId, Presence, Timing, UserKey};
 use crate::storage::{Restored, Storage, WriteError, Writes};
 
+pub use crate::engine::limit::RateLimited;
 pub use crate::engine::sync::{SetPresence, SyncAnswer, SyncError, SyncRequest};
 
 use crate::engine::feed::{Feed, with_source};
+use crate::engine::limit::Limits;
 use crate::engine::restore::{Reserved, Routes};
 use crate::engine::world::World;
 use crate::engine::writer::{Command, QUEUE, Writer};
@@ -67,6 +70,7 @@ struct Shared {
     world: RwLock<World>,
     waiting: Arc<Waiting>,
     feeds: RwLock<Arc<[Arc<Feed>]>>,
+    limits: Limits,
     metrics: PresenceMetrics,
     /// Refreshes what of this the metrics show; set once this stands.
     on_scrape: OnceLock<OnScrape>,
@@ -93,6 +97,8 @@ pub struct Setup {
     pub excluded_rooms: Vec<String>,
     /// The database, and what it held.
     pub storage: (Storage, Restored),
+    /// `rc_presence`: how often a user may set presence.
+    pub rc_presence: Option<config::RateLimit>,
 }
 
 /// A request's sender, by their access token.
@@ -164,6 +170,7 @@ impl Engine {
             presence,
             excluded_rooms,
             storage: (storage, mut restored),
+            rc_presence,
         } = setup;
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let timing = Timing {
@@ -204,6 +211,7 @@ impl Engine {
         storage.write(writes, Vec::new());
         let (commands, queue) = mpsc::channel(QUEUE);
         let shared = Arc::new(Shared {
+            limits: Limits::new(rc_presence, &clock),
             metrics: PresenceMetrics::new(),
             on_scrape: OnceLock::new(),
             clock,

@@ -17,6 +17,7 @@ use crate::engine::fetch::{Fetched, Wanted};
 use crate::engine::read::Read;
 use crate::engine::writer::Command;
 use crate::engine::{Engine, Session, Shared};
+use crate::metrics::Limited;
 use crate::presence::{DeviceId, UserKey};
 
 /// How long a sync that has something to tell waits for a module that owes it more.
@@ -115,6 +116,12 @@ impl Shared {
             SetPresence::Offline => return Ok(None),
         };
         if self.presence.enabled != Tracking::Enabled {
+            return Ok(None);
+        }
+        // As in Synapse: what is beyond the limit is served, and sets nothing.
+        if self.limits.sync(session.user).is_err() {
+            self.metrics.limited(Limited::Sync);
+            tracing::debug!(user = %session.user_id, "syncs more often than rc_presence allows; this one sets no presence");
             return Ok(None);
         }
         let (user, device) = (session.user, session.device_id.clone());

@@ -9,7 +9,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::engine::{NotApplied, Overloaded, SyncError};
+use crate::engine::{NotApplied, Overloaded, RateLimited, SyncError};
 
 /// The answer to a request that is refused or fails.
 #[derive(Debug, thiserror::Error)]
@@ -132,6 +132,14 @@ impl From<Overloaded> for MatrixError {
     fn from(overloaded: Overloaded) -> Self {
         Self::LimitExceeded {
             retry_after: overloaded.retry_after,
+        }
+    }
+}
+
+impl From<RateLimited> for MatrixError {
+    fn from(limited: RateLimited) -> Self {
+        Self::LimitExceeded {
+            retry_after: limited.retry_after,
         }
     }
 }

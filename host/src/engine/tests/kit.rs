@@ -38,6 +38,7 @@ pub(super) fn setup(clock: Arc<dyn Clock>, rooms: &[&[&str]]) -> Setup {
         source: Arc::new(StaticSource::new(&directory(rooms))),
         presence: config::Presence::default(),
         excluded_rooms: Vec::new(),
+        rc_presence: None,
         storage: Storage::open(&Location::Memory).expect("opens"),
     }
 }

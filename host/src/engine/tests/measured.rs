@@ -6,7 +6,8 @@ use presence_router_api::PresenceState::{Online, Unavailable};
 use tokio::time::Instant;
 
 use crate::engine::tests::broadcast::Broadcast;
-use crate::engine::tests::kit::{CALL_TIMEOUT, Client, serve, serve_routed};
+use crate::engine::tests::kit::{CALL_TIMEOUT, Client, clock, serve, serve_routed, setup};
+use crate::engine::{Engine, SetPresence};
 use crate::metrics::Exposition;
 use crate::modules::puppet::Mood;
 
@@ -74,6 +75,31 @@ async fn long_polls_are_there_while_they_wait() {
         poll.await.expect("answered");
     }
     check(&exposition, &["presence_router_syncs_waiting 0"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn syncs_beyond_the_limit_are_counted_and_leave_presence_alone() {
+    let (recorder, exposition) = Exposition::for_test();
+    let _recorded = metrics::set_default_local_recorder(&recorder);
+    let mut setup = setup(clock(), &[&["alice", "bob"]]);
+    setup.rc_presence = Some(crate::config::RateLimit {
+        per_second: 0.1,
+        burst_count: 1,
+    });
+    let engine = Engine::start(setup);
+    let (mut alice, bob) = (Client::new(&engine, "alice"), Client::new(&engine, "bob"));
+    alice.set_presence = SetPresence::Online;
+    alice.sync().await;
+    alice.set_presence = SetPresence::Unavailable;
+    alice.sync().await;
+    assert_eq!(bob.look_at("alice").await.as_deref(), Some("online"));
+    check(
+        &exposition,
+        &[r#"presence_router_rate_limited_total{request="sync"} 1"#],
+    );
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    alice.sync().await;
+    assert_eq!(bob.look_at("alice").await.as_deref(), Some("unavailable"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -60,4 +60,6 @@ pub(super) fn routes(engine: Engine, shutdown: CancellationToken) -> Router {
 #[cfg(test)]
 mod behaviour_tests;
 #[cfg(test)]
+mod limit_tests;
+#[cfg(test)]
 pub(super) mod test_engine;

@@ -42,6 +42,8 @@ pub(super) async fn put(
     if target != session.user_id {
         return Err(MatrixError::Forbidden("you can set only your own presence"));
     }
+    // Before the body is looked at, as in Synapse: who sends too much is not worth the work.
+    engine.admit_put(&session)?;
     let status = Status::parse(
         body::json_object(&headers, body).await?,
         engine.max_status_msg_bytes(),

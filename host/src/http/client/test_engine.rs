@@ -23,14 +23,19 @@ pub(in crate::http) const DAVE: &str = "token-of-dave";
 
 /// Such an engine, and metrics that nobody records.
 pub(in crate::http) fn services() -> Services {
+    services_with(None)
+}
+
+/// The same, with a limit on how often a user may set presence.
+pub(in crate::http) fn services_with(rc_presence: Option<config::RateLimit>) -> Services {
     Services {
-        engine: engine(),
+        engine: engine_with(rc_presence),
         metrics: Exposition::for_test().1,
     }
 }
 
 /// A new engine for `example.org`, without modules and with nobody's presence set.
-fn engine() -> Engine {
+fn engine_with(rc_presence: Option<config::RateLimit>) -> Engine {
     let id = |name: &str| UserId::parse(format!("@{name}:example.org")).expect("valid");
     let users = [("alice", ALICE), ("bob", BOB), ("carol", CAROL), ("dave", DAVE)];
     let user = |token: &str| config::StaticUser {
@@ -50,5 +55,6 @@ fn engine() -> Engine {
         presence: config::Presence::default(),
         excluded_rooms: Vec::new(),
         storage: Storage::open(&Location::Memory).expect("opens"),
+        rc_presence,
     })
 }
