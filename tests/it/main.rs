@@ -6,6 +6,7 @@
 mod behaviour;
 mod check;
 mod comparison;
+mod filters;
 mod growth;
 mod hangs;
 mod inspect;

@@ -7,6 +7,7 @@
 mod catch_up;
 mod feed;
 mod fetch;
+mod filters;
 mod limit;
 mod membership;
 mod read;
@@ -41,6 +42,7 @@ use crate::modules::Running;
 use crate::presence::{DeviceId, Presence, Timing, UserKey};
 use crate::storage::{Restored, Storage, WriteError, Writes};
 
+pub use crate::engine::filters::FilterError;
 pub use crate::engine::limit::RateLimited;
 pub use crate::engine::sync::{SetPresence, SyncAnswer, SyncError, SyncRequest};
 

@@ -9,7 +9,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::engine::{NotApplied, Overloaded, RateLimited, SyncError};
+use crate::engine::{FilterError, NotApplied, Overloaded, RateLimited, SyncError};
 
 /// The answer to a request that is refused or fails.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +54,9 @@ pub(super) enum MatrixError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// There is nothing of this name.
+    #[error("{0}")]
+    NotFound(&'static str),
     /// No such path.
     #[error("there is no such endpoint")]
     UnknownEndpoint,
@@ -77,7 +80,7 @@ impl MatrixError {
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::LimitExceeded { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::UnknownEndpoint => StatusCode::NOT_FOUND,
+            Self::NotFound(_) | Self::UnknownEndpoint => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotStored(_) | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -96,6 +99,7 @@ impl MatrixError {
             Self::BadJson(_) => "M_BAD_JSON",
             Self::TooLarge { .. } => "M_TOO_LARGE",
             Self::LimitExceeded { .. } => "M_LIMIT_EXCEEDED",
+            Self::NotFound(_) => "M_NOT_FOUND",
             Self::UnknownEndpoint | Self::MethodNotAllowed => "M_UNRECOGNIZED",
             Self::BodyTimeout | Self::NotStored(_) | Self::Internal => "M_UNKNOWN",
         }
@@ -140,6 +144,21 @@ impl From<RateLimited> for MatrixError {
     fn from(limited: RateLimited) -> Self {
         Self::LimitExceeded {
             retry_after: limited.retry_after,
+        }
+    }
+}
+
+impl From<FilterError> for MatrixError {
+    fn from(error: FilterError) -> Self {
+        match error {
+            FilterError::TooMany => {
+                Self::Forbidden("you have stored as many filters as you may; use one of these")
+            }
+            // Its successor will take it.
+            FilterError::Stopped => Self::LimitExceeded {
+                retry_after: Duration::from_secs(1),
+            },
+            FilterError::Storage(_) => Self::Internal,
         }
     }
 }

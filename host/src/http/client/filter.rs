@@ -1,43 +1,69 @@
-//! The parameter `filter` of `/sync`: inline JSON, of which the part on presence is read.
+//! Filters: what a client writes of which events it wants, in the query of `/sync` or stored before.
 //!
-//! Stored filters come later: until then, every filter id is of no filter.
+//! The whole of a filter is checked as Synapse checks it; the part on presence is what counts here.
 
 use std::collections::HashSet;
 
 use presence_router_api::UserId;
-use serde::Deserialize;
-use serde_json::Value;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Number, Value};
 
 use crate::delivery::PresenceFilter;
+use crate::engine::{Engine, Session};
 use crate::http::error::MatrixError;
 
-/// Reads the parameter. Without it, everything passes.
-pub(super) fn parse(filter: Option<&str>) -> Result<PresenceFilter, MatrixError> {
-    let Some(text) = filter else {
+/// The filter that the parameter `filter` of `/sync` names. Without it, everything passes.
+pub(super) async fn named_by(
+    parameter: Option<&str>,
+    engine: &Engine,
+    session: &Session,
+) -> Result<PresenceFilter, MatrixError> {
+    let Some(text) = parameter else {
         return Ok(PresenceFilter::default());
     };
-    if !text.starts_with('{') {
-        return Err(MatrixError::InvalidParam(
-            "there is no such filter; give the filter itself, as JSON".to_owned(),
-        ));
+    if text.starts_with('{') {
+        return parse(text);
     }
+    let stored = match text.parse() {
+        Ok(id) => engine.filter(session, id).await?,
+        Err(_) => None,
+    };
+    let stored = stored.ok_or_else(|| {
+        MatrixError::InvalidParam(
+            "there is no such filter; give the id of one that you have stored, or the filter as JSON"
+                .to_owned(),
+        )
+    })?;
+    parse(&stored)
+}
+
+/// Reads a filter.
+fn parse(text: &str) -> Result<PresenceFilter, MatrixError> {
     // In two steps: what is not JSON has another code than what is of another shape, and a key given twice
     // is none of either.
-    let value: Value = serde_json::from_str(text).map_err(|source| MatrixError::NotJson {
+    let value = serde_json::from_str(text).map_err(|source| MatrixError::NotJson {
         what: "the filter",
         source,
     })?;
-    let filter: Filter = serde_json::from_value(value)
+    check(value)
+}
+
+/// Checks the shape of a filter.
+pub(super) fn check(filter: Value) -> Result<PresenceFilter, MatrixError> {
+    let filter: Filter = serde_json::from_value(filter)
         .map_err(|error| MatrixError::BadJson(format!("the filter is not valid: {error}")))?;
     Ok(filter.presence.unwrap_or_default().into())
 }
 
-/// A [filter] as it is written. The keys that are not about presence are ignored.
+/// A [filter] as it is written. Unknown keys are ignored.
 ///
 /// [filter]: https://spec.matrix.org/v1.16/client-server-api/#filtering
 #[derive(Deserialize)]
 struct Filter {
     presence: Option<EventFilter>,
+    #[serde(flatten)]
+    _rest: NotOurs,
 }
 
 #[derive(Default, Deserialize)]
@@ -51,7 +77,68 @@ struct EventFilter {
     /// Checked, not applied: a state that is left out of an answer would never come again, as the token moves
     /// on. Synapse does not apply it to presence either.
     #[serde(rename = "limit")]
-    _limit: Option<usize>,
+    _limit: Option<Number>,
+}
+
+/// What is checked, and then counts for nothing: there are no rooms in a sync of ours.
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "reading them is the check")]
+struct NotOurs {
+    account_data: Option<EventFilter>,
+    event_fields: Option<Vec<String>>,
+    event_format: Option<EventFormat>,
+    room: Option<RoomFilter>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum EventFormat {
+    Client,
+    Federation,
+}
+
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "reading them is the check")]
+struct RoomFilter {
+    rooms: Option<Vec<RoomId>>,
+    not_rooms: Option<Vec<RoomId>>,
+    include_leave: Option<bool>,
+    account_data: Option<RoomEventFilter>,
+    ephemeral: Option<RoomEventFilter>,
+    state: Option<RoomEventFilter>,
+    timeline: Option<RoomEventFilter>,
+}
+
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "reading them is the check")]
+struct RoomEventFilter {
+    limit: Option<Number>,
+    types: Option<Vec<String>>,
+    not_types: Option<Vec<String>>,
+    senders: Option<Vec<String>>,
+    not_senders: Option<Vec<String>>,
+    rooms: Option<Vec<String>>,
+    not_rooms: Option<Vec<String>>,
+    contains_url: Option<bool>,
+    lazy_load_members: Option<bool>,
+    include_redundant_members: Option<bool>,
+    unread_thread_notifications: Option<bool>,
+}
+
+/// A room's id, as far as it tells it from other things.
+struct RoomId;
+
+impl<'de> Deserialize<'de> for RoomId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let id = String::deserialize(deserializer)?;
+        if id.starts_with('!') {
+            Ok(Self)
+        } else {
+            Err(D::Error::custom(format!(
+                "{id:?} is not a room id: it does not start with '!'"
+            )))
+        }
+    }
 }
 
 impl From<EventFilter> for PresenceFilter {
@@ -71,10 +158,12 @@ mod tests {
 
     #[test]
     fn the_presence_part_is_read_and_the_rest_ignored() {
-        let filter = parse(Some(
-            r#"{"room":{"rooms":[]},"event_format":"client","presence":{"types":["m.*"],"not_types":["a"],
-                "senders":["@a:b"],"not_senders":["@c:d"],"limit":3,"unknown":1}}"#,
-        ))
+        let filter = parse(
+            r#"{"room":{"rooms":["!a:b"],"timeline":{"limit":10,"lazy_load_members":true}},"event_format":"client",
+                "event_fields":["content.body"],"unknown":1,
+                "presence":{"types":["m.*"],"not_types":["a"],"senders":["@a:b"],"not_senders":["@c:d"],"limit":3,
+                "unknown":1}}"#,
+        )
         .expect("valid");
         assert_eq!(filter.types, Some(vec!["m.*".into()]));
         assert_eq!(filter.not_types, vec!["a".into()]);
@@ -83,28 +172,40 @@ mod tests {
     }
 
     #[test]
-    fn no_filter_and_an_empty_one_let_everything_through() {
-        for text in [None, Some("{}"), Some(r#"{"presence":{}}"#)] {
+    fn an_empty_filter_lets_everything_through() {
+        for text in [
+            "{}",
+            r#"{"presence":{}}"#,
+            r#"{"presence":{"limit":0}}"#,
+            r#"{"presence":{"limit":-1.5}}"#,
+        ] {
             assert_eq!(parse(text).expect("valid"), PresenceFilter::default(), "{text:?}");
         }
     }
 
+    // Synapse tests/api/test_filtering.py: test_errors_on_invalid_filters, and the other parts of its schema.
     #[test]
     fn each_refusal_has_its_code() {
         let deep = format!("{{\"presence\":{}1{}}}", "[".repeat(500), "]".repeat(500));
         for (text, expected) in [
             ("{", "M_NOT_JSON"),
             (deep.as_str(), "M_NOT_JSON"),
-            ("999", "M_INVALID_PARAM"),
-            ("", "M_INVALID_PARAM"),
             (r#"{"presence":[]}"#, "M_BAD_JSON"),
             (r#"{"presence":{"types":"m.presence"}}"#, "M_BAD_JSON"),
             (r#"{"presence":{"senders":["alice"]}}"#, "M_BAD_JSON"),
-            (r#"{"presence":{"limit":-1}}"#, "M_BAD_JSON"),
+            (r#"{"presence":{"senders":["@bar;pik.com"]}}"#, "M_BAD_JSON"),
+            (r#"{"presence":{"limit":"1"}}"#, "M_BAD_JSON"),
+            (r#"{"account_data":"Hello World"}"#, "M_BAD_JSON"),
+            (r#"{"event_format":"other"}"#, "M_BAD_JSON"),
+            (r#"{"event_fields":"content"}"#, "M_BAD_JSON"),
+            (r##"{"room":{"not_rooms":["#foo:pik-test"]}}"##, "M_BAD_JSON"),
+            (
+                r#"{"room":{"timeline":{"types":"m.room.message"}}}"#,
+                "M_BAD_JSON",
+            ),
         ] {
-            let errcode = match parse(Some(text)) {
+            let errcode = match parse(text) {
                 Err(MatrixError::NotJson { .. }) => "M_NOT_JSON",
-                Err(MatrixError::InvalidParam(_)) => "M_INVALID_PARAM",
                 Err(MatrixError::BadJson(_)) => "M_BAD_JSON",
                 other => panic!("{text}: {other:?}"),
             };

@@ -5,7 +5,7 @@
 
 use axum::Router;
 use axum::extract::FromRef;
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
@@ -16,6 +16,7 @@ mod body;
 mod filter;
 mod presence;
 mod query;
+mod stored_filter;
 mod sync;
 
 /// The prefixes of an endpoint that never was part of the first API.
@@ -45,6 +46,14 @@ pub(super) fn routes(engine: Engine, shutdown: CancellationToken) -> Router {
         routes = routes
             .route(&format!("{base}/sync"), get(sync::get))
             .route(&format!("{base}/account/whoami"), get(account::whoami));
+        // A parameter of a route is never empty. What has an empty user id or filter id is, as in Synapse, refused for that.
+        for user in ["{user_id}", ""] {
+            let base = format!("{base}/user/{user}/filter");
+            routes = routes.route(&base, post(stored_filter::post));
+            for filter in ["{filter_id}", ""] {
+                routes = routes.route(&format!("{base}/{filter}"), get(stored_filter::get));
+            }
+        }
     }
     for prefix in PREFIXES_SINCE_V1 {
         let base = format!("/_matrix/client/{prefix}/presence");
@@ -59,6 +68,8 @@ pub(super) fn routes(engine: Engine, shutdown: CancellationToken) -> Router {
 
 #[cfg(test)]
 mod behaviour_tests;
+#[cfg(test)]
+mod filter_tests;
 #[cfg(test)]
 mod limit_tests;
 #[cfg(test)]

@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::Uri;
 use serde::Serialize;
 
-use crate::delivery::PresenceEvent;
+use crate::delivery::{PresenceEvent, PresenceFilter};
 use crate::engine::{SetPresence, SyncAnswer, SyncRequest};
 use crate::http::client::auth::Authenticated;
 use crate::http::client::query::Parameters;
@@ -26,7 +26,9 @@ pub(super) async fn get(
     Authenticated(session): Authenticated,
     uri: Uri,
 ) -> Result<Json<SyncBody>, MatrixError> {
-    let request = parse(&Parameters::of(&uri))?;
+    let parameters = Parameters::of(&uri);
+    let mut request = parse(&parameters)?;
+    request.filter = filter::named_by(parameters.get("filter"), &api.engine, &session).await?;
     let since = request.since.clone();
     let answer = api.engine.sync(&session, request);
     let answer = match since {
@@ -41,6 +43,7 @@ pub(super) async fn get(
     Ok(Json(SyncBody::from(answer)))
 }
 
+/// All but the filter, which may have to be looked up.
 fn parse(parameters: &Parameters) -> Result<SyncRequest, MatrixError> {
     let timeout = parameters
         .get("timeout")
@@ -56,7 +59,6 @@ fn parse(parameters: &Parameters) -> Result<SyncRequest, MatrixError> {
         Some("true") => true,
         Some(_) => return Err(must_be("full_state", "true or false")),
     };
-    let filter = filter::parse(parameters.get("filter"))?;
     let since = match parameters.get("since") {
         None => None,
         Some(since) => Some(
@@ -71,7 +73,7 @@ fn parse(parameters: &Parameters) -> Result<SyncRequest, MatrixError> {
         timeout,
         set_presence,
         full_state,
-        filter,
+        filter: PresenceFilter::default(),
     })
 }
 
