@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use crate::metrics::StorageMetrics;
+
 use super::error::WriteError;
 use super::pending::Pending;
 use super::request::{Request, Tables};
@@ -22,6 +24,7 @@ pub(super) struct Database {
     /// Bytes of keys and values by module; of those that are missing, to be counted.
     sizes: HashMap<Arc<str>, u64>,
     name: Arc<str>,
+    metrics: StorageMetrics,
     _lock: Option<File>,
 }
 
@@ -36,6 +39,7 @@ impl Database {
             connection,
             sizes,
             name: path.display().to_string().into(),
+            metrics: StorageMetrics::new(),
             _lock: lock,
         }
     }
@@ -52,6 +56,10 @@ impl Database {
             failed(&self.name, source)
         });
         let took = began.elapsed();
+        match &written {
+            Ok(()) => self.metrics.committed(pending.len() + requests.len(), took),
+            Err(_) => self.metrics.failed(took),
+        }
         if took > SLOW {
             tracing::warn!(
                 database = &*self.name,

@@ -31,6 +31,8 @@ use std::thread;
 use presence_router_api::UserId;
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::metrics::{OnScrape, StorageMetrics, on_scrape};
+
 pub use self::error::{Bounded, OpenError, WriteError};
 pub use self::filters::MAX_FILTERS;
 pub use self::module_data::{MAX_KEY_BYTES, MAX_MODULE_BYTES, MAX_SCAN, MAX_VALUE_BYTES};
@@ -56,6 +58,7 @@ pub struct Storage {
 struct Handle {
     queue: Arc<Queue>,
     permits: Arc<Semaphore>,
+    _on_scrape: OnScrape,
 }
 
 impl Drop for Handle {
@@ -83,6 +86,10 @@ impl Storage {
             .iter()
             .map(|module| (Arc::clone(&module.name), module.fingerprint.clone()));
         let queue = Arc::new(Queue::new(fingerprints.collect()));
+        let waiting = {
+            let (metrics, queue) = (StorageMetrics::new(), Arc::downgrade(&queue));
+            move || metrics.waiting(queue.upgrade().map_or(0, |queue| queue.len()))
+        };
         let worker = Worker::new(Arc::clone(&queue));
         thread::Builder::new()
             .name("storage".to_owned())
@@ -91,6 +98,7 @@ impl Storage {
         let handle = Handle {
             queue,
             permits: Arc::new(Semaphore::new(MAX_REQUESTS as usize)),
+            _on_scrape: on_scrape(waiting),
         };
         let storage = Self {
             handle: Arc::new(handle),

@@ -4,6 +4,7 @@ mod damage;
 mod full;
 mod kept;
 mod kill;
+mod measured;
 mod refused;
 mod requests;
 mod version_1;
