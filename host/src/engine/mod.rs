@@ -39,7 +39,7 @@ use crate::delivery::{Destinations, PresenceContent, Streams, Waiting};
 use crate::directory::{Directory, Source, TokenOwner};
 use crate::metrics::{OnScrape, PresenceMetrics, on_scrape};
 use crate::modules::Running;
-use crate::presence::{DeviceId, Presence, Timing, UserKey};
+use crate::presence::{DeviceId, Presence, Timing, UserKey, UserPresence};
 use crate::storage::{Restored, Storage, WriteError, Writes};
 
 pub use crate::engine::filters::FilterError;
@@ -278,6 +278,11 @@ impl Engine {
         })
     }
 
+    /// Whether clients say who is what. If not, what they set is taken and forgotten.
+    pub fn tracks_clients(&self) -> bool {
+        self.0.presence.enabled == Tracking::Enabled
+    }
+
     /// The longest `status_msg` that is taken, in bytes.
     pub fn max_status_msg_bytes(&self) -> usize {
         self.0.presence.max_status_msg_bytes
@@ -311,10 +316,14 @@ impl Engine {
         Ok(applied.await.map_err(|_| NotApplied::Stopped)??)
     }
 
-    /// The presence of `target`, if `session`'s user may see it: their own, that of people who share a room, and what a
+    /// The presence of `target`, if `session`'s user may see it (everybody's is offline while presence is disabled): their own, that of people who share a room, and what a
     /// module says that they may see.
     pub async fn presence_of(&self, session: &Session, target: &UserId) -> Option<PresenceContent> {
         let shared = &self.0;
+        if shared.presence.enabled == Tracking::Disabled {
+            // As Synapse: nobody is asked whether they may see that there is nothing to see.
+            return Some(PresenceContent::at(&UserPresence::OFFLINE, shared.clock.now_ms()));
+        }
         let user = {
             let world = shared.world.read();
             let user = world.directory.key(target.as_str())?;

@@ -44,10 +44,12 @@ pub(super) async fn put(
     }
     // Before the body is looked at, as in Synapse: who sends too much is not worth the work.
     engine.admit_put(&session)?;
-    let status = Status::parse(
-        body::json_object(&headers, body).await?,
-        engine.max_status_msg_bytes(),
-    )?;
+    let said = Said::parse(body::json_object(&headers, body).await?)?;
+    if !engine.tracks_clients() {
+        // As in Synapse, the values of what is forgotten anyway are not looked at.
+        return Ok(Json(Map::new()));
+    }
+    let status = said.check(engine.max_status_msg_bytes())?;
     engine
         .set_presence(&session, status.presence, status.message)
         .await?;
@@ -72,6 +74,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Target {
     }
 }
 
+/// What a PUT says, as it stands there.
+#[derive(Debug)]
+struct Said {
+    presence: String,
+    message: Option<String>,
+}
+
 /// What a PUT says.
 #[derive(Debug, PartialEq)]
 struct Status {
@@ -79,9 +88,9 @@ struct Status {
     message: Option<String>,
 }
 
-impl Status {
-    /// Reads the body: first that every value is of its type, then the values. Unknown keys are ignored.
-    fn parse(mut body: Map<String, Value>, max_message_bytes: usize) -> Result<Self, MatrixError> {
+impl Said {
+    /// Reads the body: every value is to be of its type. Unknown keys are ignored.
+    fn parse(mut body: Map<String, Value>) -> Result<Self, MatrixError> {
         let bad_shape = |text: &str| MatrixError::BadJson(text.to_owned());
         let presence = match body.remove("presence") {
             Some(Value::String(presence)) => presence,
@@ -93,6 +102,12 @@ impl Status {
             Some(Value::Null) | None => None,
             Some(_) => return Err(bad_shape("status_msg must be a string")),
         };
+        Ok(Self { presence, message })
+    }
+
+    /// Looks at the values.
+    fn check(self, max_message_bytes: usize) -> Result<Status, MatrixError> {
+        let Self { presence, message } = self;
         let presence = match presence.as_str() {
             "online" => PresenceState::Online,
             "unavailable" => PresenceState::Unavailable,
@@ -113,7 +128,7 @@ impl Status {
             });
         }
         let message = message.filter(|message| !message.is_empty());
-        Ok(Self { presence, message })
+        Ok(Status { presence, message })
     }
 }
 
@@ -124,7 +139,7 @@ mod tests {
     use super::*;
 
     fn parse(body: &Value) -> Result<Status, MatrixError> {
-        Status::parse(body.as_object().expect("an object").clone(), 8)
+        Said::parse(body.as_object().expect("an object").clone())?.check(8)
     }
 
     #[test]
