@@ -15,6 +15,7 @@ mod limits;
 mod logs;
 mod metrics;
 mod module_api;
+mod module_services;
 mod nio;
 mod panics;
 mod refusals;

@@ -63,3 +63,40 @@ fn what_is_below_the_level_is_not_logged() {
         );
     }
 }
+
+#[test]
+fn what_must_be_waited_for_is_answered_at_every_time() {
+    let config = Config::neighbours().module(
+        artifacts::fixture("uses-api"),
+        json!({"url": "http://127.0.0.1:1/"}),
+    );
+    let host = Host::start(&config);
+    let answers = [
+        "worker_name: None",
+        "http: AddressRefused(\"modules may not call 127.0.0.1; ",
+        "counter: ()",
+        "gauge: ()",
+        "histogram: ()",
+    ];
+    for place in ["in new: ", "in task: "] {
+        for answer in answers {
+            host.log().wait_for(&[place, answer], PATIENCE);
+        }
+    }
+    host.user("alice").set("online", None);
+    for answer in answers {
+        host.log()
+            .wait_for(&["in get_users_for_states: ", answer], PATIENCE);
+    }
+    let output = host.terminate();
+    output.expect_code(0);
+    let after: Vec<&str> = output
+        .stderr
+        .lines()
+        .filter(|line| line.contains("in thread after shutdown: ") && !line.contains("worker_name"))
+        .collect();
+    assert_eq!(after.len(), 14, "{}", output.stderr);
+    for line in after {
+        assert!(line.contains(": ShutDown"), "{line}");
+    }
+}
