@@ -36,7 +36,8 @@ fn every_record_of_a_module_is_logged_under_its_name() {
     for by in ["log", "tracing"] {
         for level in ["error", "warn", "info", "debug", "trace"] {
             let line = host.log().wait_for(&[&format!("by {by} at {level}")], PATIENCE);
-            assert!(line.to_lowercase().contains("calls-back"), "no module in {line}");
+            // The name of the instance, which is the file's where the config gives none.
+            assert!(line.contains("module=\"calls_back\""), "no module in {line}");
             assert!(line.contains(&level.to_uppercase()), "no level in {line}");
         }
     }
@@ -66,13 +67,25 @@ fn what_is_below_the_level_is_not_logged() {
 
 #[test]
 fn what_must_be_waited_for_is_answered_at_every_time() {
-    let config = Config::neighbours().module(
-        artifacts::fixture("uses-api"),
-        json!({"url": "http://127.0.0.1:1/"}),
-    );
+    let config = Config::neighbours()
+        .module(
+            artifacts::fixture("uses-api"),
+            json!({"url": "http://127.0.0.1:1/"}),
+        )
+        .room("!a:example.org", &["alice", "bob"]);
     let host = Host::start(&config);
     let answers = [
         "worker_name: None",
+        "send_local_online_presence_to: ()",
+        "set_presence_for_users: ()",
+        "current_state_for_users: [Busy]",
+        "get_users_in_room: [\"@alice:example.org\", \"@bob:example.org\"]",
+        "get_rooms_for_user: [\"!a:example.org\", \"!shared:example.org\"]",
+        "get_current_hosts_in_room: [\"example.org\"]",
+        "put: ()",
+        "get: Some(\"value\")",
+        "scan: 1",
+        "delete: true",
         "http: AddressRefused(\"modules may not call 127.0.0.1; ",
         "counter: ()",
         "gauge: ()",
@@ -99,4 +112,19 @@ fn what_must_be_waited_for_is_answered_at_every_time() {
     for line in after {
         assert!(line.contains(": ShutDown"), "{line}");
     }
+}
+
+#[test]
+fn the_operator_says_which_addresses_modules_may_call() {
+    let config = Config::neighbours()
+        .module(
+            artifacts::fixture("uses-api"),
+            json!({"url": "http://127.0.0.1:1/"}),
+        )
+        .set(&["ip_range_whitelist"], json!(["127.0.0.1"]));
+    let host = Host::start(&config);
+    // Nobody listens there, but it was tried.
+    host.log()
+        .wait_for(&["in new: http: Connection(\"GET http://127.0.0.1:1: "], PATIENCE);
+    host.terminate().expect_code(0);
 }

@@ -89,9 +89,8 @@ impl ModuleApi {
     /// ```
     ///
     /// # Errors
-    /// [`ApiError::Refused`] when one of them cannot be set, such as that of a local user who does not exist, [`ApiError::TooLarge`] for more than a million users or
-    /// a status message that is too long, [`ApiError::ShutDown`] after `shutdown`, and what is said
-    /// [above](Self#what-waits).
+    /// [`ApiError::TooLarge`] for more than a million users or a status message that is too long (nothing is set then),
+    /// [`ApiError::ShutDown`] after `shutdown`, and what is said [above](Self#what-waits).
     pub fn set_presence_for_users(
         &self,
         updates: impl IntoIterator<Item = PresenceUpdate>,
