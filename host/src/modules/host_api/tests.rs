@@ -268,7 +268,8 @@ async fn a_request_over_http_ends_with_its_future() {
     let bench = bench_that_may_call_loopback().await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
     let url = format!("http://{}/", listener.local_addr().expect("is bound"));
-    let request = tokio::spawn(bench.api.http().get(&url).send());
+    let deadline = Duration::from_mins(1);
+    let request = tokio::spawn(bench.api.http().get(&url).timeout(deadline).send());
     let (mut stream, _) = listener.accept().await.expect("accepts");
     let mut begin = [0; 16];
     tokio::io::AsyncReadExt::read_exact(&mut stream, &mut begin)
@@ -276,10 +277,12 @@ async fn a_request_over_http_ends_with_its_future() {
         .expect("the request arrives");
     assert_eq!(&begin, b"GET / HTTP/1.1\r\n");
     request.abort();
-    // The host hangs up, so reading comes to an end.
+    // The host hangs up, so reading comes to an end, and long before the deadline.
     let mut rest = Vec::new();
-    tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut rest)
-        .await
+    let read = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut rest);
+    let hung_up = tokio::time::timeout(deadline / 2, read).await;
+    hung_up
+        .expect("the request ends with its future")
         .expect("the connection is closed");
 }
 
