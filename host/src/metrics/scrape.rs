@@ -6,18 +6,32 @@ use parking_lot::Mutex;
 
 type Refresh = Arc<dyn Fn() + Send + Sync>;
 
-static OF_THE_PROCESS: Registry = Registry::new();
-
 /// Has `refresh` called before the metrics are read, until what is returned is dropped. It sets gauges and must not wait:
 /// the reader does. What it looks at it should hold weakly, so that it keeps nothing alive.
 #[must_use = "dropped, it ends the registration"]
 pub fn on_scrape(refresh: impl Fn() + Send + Sync + 'static) -> OnScrape {
-    OF_THE_PROCESS.register(Arc::new(refresh))
+    registry().register(Arc::new(refresh))
 }
 
 /// Refreshes all, in the order in which they were registered.
 pub(super) fn refresh_all() {
-    OF_THE_PROCESS.refresh();
+    registry().refresh();
+}
+
+/// That of the process.
+#[cfg(not(test))]
+fn registry() -> &'static Registry {
+    static OF_THE_PROCESS: Registry = Registry::new();
+    &OF_THE_PROCESS
+}
+
+/// That of the thread: tests run side by side, each with a clock of its own, and must not refresh each other's values.
+#[cfg(test)]
+fn registry() -> &'static Registry {
+    thread_local! {
+        static OF_THE_THREAD: &'static Registry = Box::leak(Box::new(Registry::new()));
+    }
+    OF_THE_THREAD.with(|registry| *registry)
 }
 
 /// A registration; ends when dropped.
