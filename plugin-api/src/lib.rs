@@ -12,6 +12,7 @@
 
 pub mod abi;
 mod config;
+mod duration;
 mod error;
 mod export;
 mod module_api;
@@ -25,6 +26,7 @@ mod user_id;
 pub use crate::abi::router::SharedRoomPresence;
 pub use crate::abi::state::{PresenceState, UserPresenceState};
 pub use crate::config::{ConfigError, ConfigValue};
+pub use crate::duration::deserialize_duration;
 pub use crate::error::{ApiError, RouterError, StartError};
 pub use crate::module_api::ModuleApi;
 pub use crate::module_api::http::{Http, HttpError, HttpRequest, HttpResponse};
