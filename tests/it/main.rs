@@ -18,6 +18,7 @@ mod module_api;
 mod module_services;
 mod nio;
 mod panics;
+mod plugins;
 mod refusals;
 mod several;
 mod suites;

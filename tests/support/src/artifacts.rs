@@ -6,6 +6,16 @@ use std::sync::OnceLock;
 
 use crate::cargo::{self, Built, build, build_outside, target_dir, workspace};
 
+/// The packages of the host and of the modules in `plugins/`.
+const OURS: [&str; 6] = [
+    "presence-router",
+    "presence-router-broadcast",
+    "presence-router-pairs",
+    "presence-router-room-members",
+    "presence-router-service-registry",
+    "presence-router-selective",
+];
+
 /// The host's binary, `presence-router`.
 pub fn host() -> &'static Path {
     ours().get("presence-router")
@@ -14,6 +24,11 @@ pub fn host() -> &'static Path {
 /// The broadcast module.
 pub fn broadcast() -> &'static Path {
     ours().get("broadcast")
+}
+
+/// A module of `plugins/`, by the name of its library.
+pub fn plugin(name: &str) -> &'static Path {
+    ours().get(name)
 }
 
 /// A bad or special module of `fixtures/`, by the name of its crate.
@@ -95,7 +110,7 @@ pub fn kept_directory(name: &str) -> PathBuf {
 fn ours() -> &'static Built {
     static BUILT: OnceLock<Built> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let packages = ["-p", "presence-router", "-p", "presence-router-broadcast"];
+        let packages: Vec<&str> = OURS.into_iter().flat_map(|package| ["-p", package]).collect();
         build(workspace(), target_dir(), &packages)
     })
 }

@@ -28,6 +28,7 @@ pub mod process;
 pub mod python;
 pub mod sync;
 pub mod user;
+pub mod web;
 
 pub use crate::cli::Cli;
 pub use crate::client::{Client, Request};
@@ -35,6 +36,7 @@ pub use crate::config::Config;
 pub use crate::host::Host;
 pub use crate::sync::{PresenceEvent, SyncAnswer, SyncRequest};
 pub use crate::user::User;
+pub use crate::web::Web;
 
 use std::time::Duration;
 
