@@ -3,15 +3,16 @@
 use presence_router_tests::{Config, Host, SyncRequest, artifacts, id_of};
 use serde_json::json;
 
-/// The members of `!support`, carol and dave, see alice, who is not in it.
+/// The members of `!support` see alice, who is not in it.
+fn config(members: &[&str]) -> Config {
+    Config::neighbours().room("!support:example.org", members).module(
+        artifacts::plugin("room_members"),
+        json!({"rooms": {"!support:example.org": [id_of("alice")]}, "interval": "1s"}),
+    )
+}
+
 fn start() -> Host {
-    let config = Config::neighbours()
-        .room("!support:example.org", &["carol", "dave"])
-        .module(
-            artifacts::plugin("room_members"),
-            json!({"rooms": {"!support:example.org": [id_of("alice")]}, "interval": "1s"}),
-        );
-    Host::start(&config)
+    Host::start(&config(&["carol", "dave"]))
 }
 
 #[test]
@@ -43,5 +44,20 @@ fn who_is_not_named_is_not_seen_by_the_members() {
     // And alice sees her room mate, but no member of the room that sees her.
     alice.presence_of(bob.id()).expect(200);
     alice.presence_of(carol.id()).expect(403);
+    host.terminate().expect_code(0);
+}
+
+#[test]
+fn who_comes_into_the_room_sees_who_has_been_online_for_long() {
+    let host = Host::start(&config(&["carol"]));
+    let (alice, carol, dave) = (host.user("alice"), host.user("carol"), host.user("dave"));
+    let since = [carol.now(), dave.now()];
+    alice.set("online", Some("on duty"));
+    carol.sync_until_says(&since[0], alice.id(), "on duty");
+    dave.presence_of(alice.id()).expect(403);
+    host.reload(&config(&["carol", "dave"]));
+    // alice does not change: it is the module that has her presence sent.
+    dave.sync_until_says(&since[1], alice.id(), "on duty");
+    dave.presence_of(alice.id()).expect(200);
     host.terminate().expect_code(0);
 }

@@ -1,6 +1,9 @@
 //! `selective`: stricter rules in place of shared rooms.
 
-use presence_router_tests::{Config, Host, SyncRequest, artifacts, id_of};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use presence_router_tests::{Config, Host, PATIENCE, SyncRequest, artifacts, id_of};
 use serde_json::{Value, json};
 
 /// alice and bob share a room by themselves, and one with carol and dave.
@@ -48,5 +51,41 @@ fn without_rules_all_is_as_without_the_module() {
     hidden.presence_of(alice.id()).expect(403);
     // Nobody comes between oneself and one's own presence.
     hidden.presence_of(&id_of("hidden")).expect(200);
+    host.terminate().expect_code(0);
+}
+
+#[test]
+fn who_comes_into_a_room_and_who_is_there_see_each_other() {
+    let config = |members: &[&str]| {
+        let module = json!({"cache_ttl": "1s"});
+        Config::neighbours()
+            .room("!den:example.org", members)
+            .module(artifacts::plugin("selective"), module)
+    };
+    let host = Host::start(&config(&["alice", "bob"]));
+    let (alice, bob, carol) = (host.user("alice"), host.user("bob"), host.user("carol"));
+    let since = bob.now();
+    bob.set("online", Some("was there before"));
+    carol.set("online", Some("will come"));
+    alice.set("online", Some("0"));
+    bob.sync_until_says(&since, alice.id(), "0");
+    host.reload(&config(&["alice", "bob", "carol"]));
+    // The module finds her when somebody of the room changes, after the cache's second. So alice does, until carol has seen
+    // her, and bob, who does not change.
+    let deadline = Instant::now() + PATIENCE;
+    let mut token = carol.now();
+    let mut seen = BTreeSet::new();
+    for number in 1.. {
+        alice.set("online", Some(&format!("number {number}")));
+        let answer = carol.sync(&SyncRequest::since(&token).wait(Duration::from_millis(300)));
+        token = answer.next_batch;
+        seen.extend(answer.presence.into_iter().map(|event| event.sender));
+        if seen.contains(alice.id()) && seen.contains(bob.id()) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "carol sees only {seen:?}");
+    }
+    // And bob sees her, though she has not changed since she came.
+    bob.sync_until_says(&since, carol.id(), "will come");
     host.terminate().expect_code(0);
 }

@@ -52,6 +52,36 @@ fn a_service_receives_everything_for_as_long_as_it_is_listed() {
 }
 
 #[test]
+fn services_of_before_a_restart_are_served_while_the_registry_is_away() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("presence.db");
+    let web = Web::start(&json!([GOBBLER]).to_string());
+    let config = config(&web)
+        .set(&["ip_range_whitelist"], json!(["127.0.0.0/8"]))
+        .set(
+            &["database"],
+            json!({"name": "sqlite3", "args": {"database": file}}),
+        );
+    let host = Host::start(&config);
+    host.log()
+        .wait_for(&["1 services receive every update"], PATIENCE);
+    // The next poll begins when the last one has stored what it got.
+    let polls = web.requests().len();
+    web.wait_for_requests(polls + 2, PATIENCE);
+    host.terminate().expect_code(0);
+
+    web.answer(503, "");
+    let host = Host::start(&config);
+    host.log()
+        .wait_for(&["the registry gave no list of services"], PATIENCE);
+    let (alice, gobbler) = (host.user("alice"), host.user("presence_gobbler"));
+    let since = gobbler.now();
+    alice.set("online", Some("still here"));
+    gobbler.sync_until_says(&since, alice.id(), "still here");
+    host.terminate().expect_code(0);
+}
+
+#[test]
 fn a_registry_on_a_private_address_is_not_asked_unless_the_operator_allows_it() {
     let web = Web::start("[]");
     let host = Host::start(&config(&web));

@@ -145,6 +145,13 @@ impl Host {
         User::new(self.client(), name)
     }
 
+    /// Writes another config, and has it read by SIGHUP. Does not wait until it is in force.
+    pub fn reload(&self, config: &Config) {
+        config.write_into(self.directory());
+        let process = self.process.as_ref().expect("only `terminate` takes the process");
+        process.hang_up();
+    }
+
     /// Sends SIGTERM and waits for the end. Panics when there is none in time.
     #[track_caller]
     pub fn terminate(self) -> Output {

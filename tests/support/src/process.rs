@@ -70,6 +70,11 @@ impl Process {
         let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
     }
 
+    /// Sends SIGHUP.
+    pub fn hang_up(&self) {
+        let _ = kill_process(Pid::from_child(&self.child), Signal::HUP);
+    }
+
     /// Waits for its end. Panics at the deadline, with what it wrote; the process is then killed.
     #[track_caller]
     pub fn wait(mut self, within: Duration) -> Output {

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ pub struct Web {
 struct Shared {
     answer: Mutex<(u16, String)>,
     requests: Mutex<Vec<Vec<String>>>,
+    /// One more request.
+    requested: Condvar,
     is_ending: AtomicBool,
 }
 
@@ -52,6 +54,18 @@ impl Web {
     /// The requests so far, each as its lines without the body.
     pub fn requests(&self) -> Vec<Vec<String>> {
         lock(&self.shared.requests).clone()
+    }
+
+    /// Waits until there were so many requests. Panics when there are not, in time.
+    #[track_caller]
+    pub fn wait_for_requests(&self, count: usize, within: Duration) {
+        let requests = lock(&self.shared.requests);
+        let (requests, timeout) = self
+            .shared
+            .requested
+            .wait_timeout_while(requests, within, |requests| requests.len() < count)
+            .unwrap_or_else(PoisonError::into_inner);
+        assert!(!timeout.timed_out(), "{} requests, not {count}", requests.len());
     }
 }
 
@@ -88,6 +102,7 @@ impl Shared {
             }
         }
         lock(&self.requests).push(request);
+        self.requested.notify_all();
         let (status, body) = lock(&self.answer).clone();
         write!(
             stream,
