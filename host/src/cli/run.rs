@@ -22,7 +22,7 @@ use crate::directory::StaticSource;
 use crate::engine::{Engine, Setup};
 use crate::http::{self, Services};
 use crate::metrics::Exposition;
-use crate::modules::{HostFacts, HttpAccess, Identity, Refusal, Running};
+use crate::modules::{HostFacts, Identity, Refusal, Running};
 use crate::storage::{Location, Restored, Storage};
 
 /// Where the config names the database.
@@ -157,10 +157,7 @@ async fn start_modules(
         clock: Arc::new(SystemClock),
         timers: Handle::current(),
         services: engine.services(),
-        http: Arc::new(HttpAccess {
-            blocked: config.outgoing.blocked.clone(),
-            allowed: config.outgoing.allowed.clone(),
-        }),
+        http: Arc::new(config.outgoing.clone()),
         worker_name: None,
     };
     let mut identities = Vec::with_capacity(accepted.len());

@@ -20,8 +20,8 @@ use tracing::Level;
 use tracing::level_filters::LevelFilter;
 
 use crate::clock::Clock;
+use crate::config::Outgoing;
 use crate::modules::audience::Audiences;
-use crate::modules::http_access::HttpAccess;
 use crate::modules::http_client::HttpClient;
 use crate::modules::quarantine::Quarantine;
 use crate::modules::questions::Questions;
@@ -41,7 +41,7 @@ pub struct HostFacts {
     /// What the server offers to its modules.
     pub services: Arc<dyn Services>,
     /// Which addresses modules may call by the host.
-    pub http: Arc<HttpAccess>,
+    pub http: Arc<Outgoing>,
     /// The name of this worker; nothing where the server is one process.
     pub worker_name: Option<Arc<str>>,
 }

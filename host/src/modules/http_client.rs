@@ -18,7 +18,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::modules::http_access::HttpAccess;
+use crate::config::Outgoing;
 use crate::modules::http_client::fault::{Fault, failure_of};
 use crate::modules::http_client::parse::{Parsed, check_url};
 use crate::modules::http_client::resolver::{CheckedResolver, Lookup, system_lookup};
@@ -34,7 +34,7 @@ const MAX_IDLE: usize = 4;
 
 /// Makes the requests of one instance.
 pub(super) struct HttpClient {
-    access: Arc<HttpAccess>,
+    access: Arc<Outgoing>,
     roots: Arc<RootCertStore>,
     lookup: Lookup,
     /// Made with the first request: most modules make none.
@@ -44,12 +44,12 @@ pub(super) struct HttpClient {
 
 impl HttpClient {
     /// A client that trusts Mozilla's authorities and asks the system for names.
-    pub(super) fn new(access: Arc<HttpAccess>) -> Self {
+    pub(super) fn new(access: Arc<Outgoing>) -> Self {
         let roots = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
         Self::with(access, roots, system_lookup())
     }
 
-    fn with(access: Arc<HttpAccess>, roots: RootCertStore, lookup: Lookup) -> Self {
+    fn with(access: Arc<Outgoing>, roots: RootCertStore, lookup: Lookup) -> Self {
         Self {
             access,
             roots: Arc::new(roots),
@@ -127,7 +127,7 @@ impl std::fmt::Debug for HttpClient {
     }
 }
 
-fn follow(attempt: Attempt<'_>, access: &HttpAccess) -> reqwest::redirect::Action {
+fn follow(attempt: Attempt<'_>, access: &Outgoing) -> reqwest::redirect::Action {
     // The first URL is among them.
     if attempt.previous().len() > MAX_REDIRECTS {
         return attempt.error(Fault::TooManyRedirects(MAX_REDIRECTS));

@@ -12,7 +12,6 @@ mod fault;
 #[cfg(test)]
 mod fixture;
 mod host_api;
-mod http_access;
 mod http_client;
 mod identity;
 mod inspect;
@@ -40,7 +39,6 @@ pub use crate::modules::configure::{ConfigureError, Configured, START_TIMEOUT};
 pub use crate::modules::elf::{LibrarySearch, Resolution};
 pub use crate::modules::fault::Fault;
 pub use crate::modules::host_api::HostFacts;
-pub use crate::modules::http_access::HttpAccess;
 pub use crate::modules::identity::Identity;
 pub use crate::modules::inspect::{HostAbi, InspectError, Inspected, inspect};
 pub use crate::modules::loader::{Loader, Source};

@@ -289,7 +289,7 @@ async fn a_request_over_http_ends_with_its_future() {
 async fn bench_that_may_call_loopback() -> Bench {
     let bench = bench().await;
     let facts = HostFacts {
-        http: Arc::new(HttpAccess {
+        http: Arc::new(Outgoing {
             blocked: Vec::new(),
             allowed: Vec::new(),
         }),

@@ -9,7 +9,7 @@ use presence_router_api::abi::{Failure, FailureKind};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Request, Url};
 
-use crate::modules::http_access::HttpAccess;
+use crate::config::Outgoing;
 use crate::modules::http_client::fault::Fault;
 
 /// The longest URL, in bytes.
@@ -40,7 +40,7 @@ pub(super) struct Parsed {
 }
 
 impl Parsed {
-    pub(super) fn new(call: HttpCall, access: &HttpAccess) -> Result<Self, Failure> {
+    pub(super) fn new(call: HttpCall, access: &Outgoing) -> Result<Self, Failure> {
         let method = method(call.method.as_str())?;
         let url = url(call.url.as_str())?;
         check_url(&url, access)?;
@@ -117,7 +117,7 @@ fn url(text: &str) -> Result<Url, Failure> {
 }
 
 /// Whether a URL may be called, as far as it tells.
-pub(super) fn check_url(url: &Url, access: &HttpAccess) -> Result<(), Fault> {
+pub(super) fn check_url(url: &Url, access: &Outgoing) -> Result<(), Fault> {
     if !matches!(url.scheme(), "http" | "https") {
         return Err(Fault::Scheme(url.scheme().to_owned()));
     }
@@ -127,7 +127,7 @@ pub(super) fn check_url(url: &Url, access: &HttpAccess) -> Result<(), Fault> {
         .trim_end_matches(']')
         .parse::<IpAddr>();
     match address {
-        Ok(address) if !access.permits(address) => Err(Fault::Address {
+        Ok(address) if !access.may_reach(address) => Err(Fault::Address {
             host: host.to_owned(),
             address: None,
         }),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use crate::modules::http_access::HttpAccess;
+use crate::config::Outgoing;
 use crate::modules::http_client::fault::Fault;
 
 type Found = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
@@ -28,12 +28,12 @@ pub(super) fn system_lookup() -> Lookup {
 }
 
 pub(super) struct CheckedResolver {
-    access: Arc<HttpAccess>,
+    access: Arc<Outgoing>,
     lookup: Lookup,
 }
 
 impl CheckedResolver {
-    pub(super) fn new(access: Arc<HttpAccess>, lookup: Lookup) -> Self {
+    pub(super) fn new(access: Arc<Outgoing>, lookup: Lookup) -> Self {
         Self { access, lookup }
     }
 }
@@ -46,7 +46,7 @@ impl Resolve for CheckedResolver {
             let (permitted, refused): (Vec<IpAddr>, Vec<IpAddr>) = found
                 .await?
                 .into_iter()
-                .partition(|address| access.permits(*address));
+                .partition(|address| access.may_reach(*address));
             if let (true, Some(refused)) = (permitted.is_empty(), refused.first()) {
                 return Err(Fault::Address {
                     host,

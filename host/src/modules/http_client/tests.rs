@@ -23,10 +23,10 @@ use super::*;
 /// The only address that the tests' modules may call, besides the public ones.
 const ALLOWED: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-fn access() -> Arc<HttpAccess> {
-    Arc::new(HttpAccess {
+fn access() -> Arc<Outgoing> {
+    Arc::new(Outgoing {
         allowed: vec![ALLOWED.into()],
-        ..HttpAccess::default()
+        ..Outgoing::default()
     })
 }
 

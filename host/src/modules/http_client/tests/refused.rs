@@ -133,7 +133,7 @@ async fn each_redirect_is_checked() {
 
 #[test]
 fn what_is_no_request_is_refused_in_words_that_help() {
-    let check = |call: HttpCall| match Parsed::new(call, &HttpAccess::default()) {
+    let check = |call: HttpCall| match Parsed::new(call, &Outgoing::default()) {
         Ok(_) => "is a request".to_owned(),
         Err(failure) => format!("{:?} {}", failure.kind, failure.message),
     };
