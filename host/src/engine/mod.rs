@@ -50,7 +50,7 @@ use crate::engine::feed::{Feed, with_source};
 use crate::engine::limit::Limits;
 use crate::engine::restore::{Reserved, Routes};
 use crate::engine::world::World;
-use crate::engine::writer::{Command, QUEUE, Writer};
+use crate::engine::writer::{Command, QUEUE, Stored, Writer};
 
 /// How long a PUT waits for a place in a full queue.
 const QUEUE_WAIT: Duration = Duration::from_secs(1);
@@ -302,18 +302,15 @@ impl Engine {
         if self.0.presence.enabled != Tracking::Enabled {
             return Ok(());
         }
-        let (done, applied) = oneshot::channel();
         let (user, device) = (session.user, session.device_id.clone());
-        self.0
-            .send(Command::Set {
-                user,
-                device,
-                state,
-                status_msg,
-                done,
-            })
-            .await?;
-        Ok(applied.await.map_err(|_| NotApplied::Stopped)??)
+        let set = |done| Command::Set {
+            user,
+            device,
+            state,
+            status_msg,
+            done,
+        };
+        self.0.store(set).await
     }
 
     /// The presence of `target`, if `session`'s user may see it (everybody's is offline while presence is disabled): their own, that of people who share a room, and what a
@@ -377,14 +374,23 @@ impl Shared {
         Arc::clone(&self.feeds.read())
     }
 
-    async fn send(&self, command: Command) -> Result<(), Overloaded> {
-        let sent = tokio::time::timeout(QUEUE_WAIT, self.commands.send(command)).await;
-        if let Ok(Ok(())) = sent {
-            Ok(())
-        } else {
-            self.metrics.overloaded();
-            Err(OVERLOADED)
+    async fn send(&self, command: Command) -> Result<(), NotApplied> {
+        match tokio::time::timeout(QUEUE_WAIT, self.commands.send(command)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(NotApplied::Stopped),
+            Err(_) => {
+                self.metrics.overloaded();
+                Err(OVERLOADED.into())
+            }
         }
+    }
+
+    /// Has the writer make a change, and waits until it is on disk.
+    async fn store(&self, command: impl FnOnce(Stored) -> Command) -> Result<(), NotApplied> {
+        let (done, stored) = oneshot::channel();
+        self.send(command(done)).await?;
+        // Without an answer the writer has ended, with the whole server.
+        Ok(stored.await.map_err(|_| NotApplied::Stopped)??)
     }
 
     fn refresh_metrics(&self) {

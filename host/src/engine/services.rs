@@ -3,7 +3,6 @@
 use std::sync::{Arc, Weak};
 
 use presence_router_api::{PresenceUpdate, UserId, UserPresenceState};
-use tokio::sync::oneshot;
 
 use crate::config::Tracking;
 use crate::engine::fetch::Wanted;
@@ -150,14 +149,8 @@ impl Shared {
             }
         }
         if !local.is_empty() {
-            let (done, applied) = oneshot::channel();
-            self.send(Command::Snapshot { users: local, done })
-                .await
-                .map_err(NotApplied::from)?;
-            applied
-                .await
-                .map_err(|_| NotApplied::Stopped)?
-                .map_err(NotApplied::from)?;
+            self.store(|done| Command::Snapshot { users: local, done })
+                .await?;
         }
         for (user_id, user) in remote {
             self.queue_snapshot(Reader { user_id, user }).await;
@@ -203,15 +196,7 @@ impl Shared {
                 update.user_id
             )));
         }
-        let (done, applied) = oneshot::channel();
-        self.send(Command::SetByModule { updates, done })
-            .await
-            .map_err(NotApplied::from)?;
-        applied
-            .await
-            .map_err(|_| NotApplied::Stopped)?
-            .map_err(NotApplied::from)?;
-        Ok(())
+        Ok(self.store(|done| Command::SetByModule { updates, done }).await?)
     }
 
     fn current_state_for_users(&self, users: &[UserId]) -> Vec<UserPresenceState> {

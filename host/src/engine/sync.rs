@@ -16,7 +16,7 @@ use crate::engine::feed::Feed;
 use crate::engine::fetch::{Fetched, Wanted};
 use crate::engine::read::Read;
 use crate::engine::writer::Command;
-use crate::engine::{Engine, Session, Shared};
+use crate::engine::{Engine, NotApplied, Session, Shared};
 use crate::metrics::Limited;
 use crate::presence::{DeviceId, UserKey};
 
@@ -63,14 +63,14 @@ pub struct SyncAnswer {
 }
 
 /// Why there is no answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum SyncError {
     /// `since` is of the future: of another server, or made up.
     #[error("since is not a token of this server; sync without it once")]
     UnknownToken,
-    /// The queue of changes stayed full.
+    /// The user's own presence could not be set.
     #[error(transparent)]
-    Overloaded(#[from] super::Overloaded),
+    NotApplied(#[from] NotApplied),
 }
 
 impl Engine {
@@ -109,7 +109,7 @@ impl Shared {
         self: &Arc<Self>,
         session: &Session,
         set_presence: SetPresence,
-    ) -> Result<Option<RunningSync>, super::Overloaded> {
+    ) -> Result<Option<RunningSync>, NotApplied> {
         let state = match set_presence {
             SetPresence::Online => PresenceState::Online,
             SetPresence::Unavailable => PresenceState::Unavailable,
@@ -138,7 +138,7 @@ impl Shared {
             user,
             device,
         };
-        applied.await.map_err(|_| super::OVERLOADED)?;
+        applied.await.map_err(|_| NotApplied::Stopped)?;
         Ok(Some(running))
     }
 

@@ -53,7 +53,7 @@ pub(super) enum Command {
 }
 
 /// Who waits until a change is stored.
-type Stored = oneshot::Sender<Result<(), WriteError>>;
+pub(super) type Stored = oneshot::Sender<Result<(), WriteError>>;
 
 impl Command {
     /// How many updates of a user's presence it is.
@@ -174,6 +174,7 @@ impl Writer {
         let Outcome {
             changed,
             mut wake,
+            rooms: changed_rooms,
             applied,
             ..
         } = outcome;
@@ -186,6 +187,9 @@ impl Writer {
                 for members in rooms.circles(*user) {
                     waiting.wake_members(members);
                 }
+            }
+            for room in changed_rooms {
+                waiting.wake_members(world.directory.members(room));
             }
         }
         if !wake.is_empty() {
@@ -287,7 +291,6 @@ fn apply(world: &mut World, command: Command, now: u64, outcome: &mut Outcome) {
             for event in &events {
                 if let Some(room) = world.apply(event, now) {
                     outcome.rooms.push(room);
-                    outcome.wake.extend_from_slice(world.directory.members(room));
                 }
             }
         }

@@ -179,7 +179,7 @@ impl From<NotApplied> for MatrixError {
 impl From<SyncError> for MatrixError {
     fn from(error: SyncError) -> Self {
         match error {
-            SyncError::Overloaded(overloaded) => overloaded.into(),
+            SyncError::NotApplied(error) => error.into(),
             SyncError::UnknownToken => Self::InvalidParam(
                 "the query parameter since is not a token of this server; start without it".to_owned(),
             ),

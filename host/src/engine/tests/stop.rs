@@ -5,6 +5,7 @@ use std::time::Duration;
 use presence_router_api::PresenceState::{self, Online};
 use tokio::time::{Instant, sleep};
 
+use crate::clock::StandStill;
 use crate::engine::tests::broadcast::Broadcast;
 use crate::engine::tests::kit::{Client, clock, key, serve, serve_routed, setup};
 use crate::engine::writer::{Command, QUEUE, Writer};
@@ -45,13 +46,18 @@ async fn a_full_queue_is_waited_for_a_second_and_then_refused() {
     request.set_presence = SetPresence::Online;
     let session = engine.session("alice/1").await.expect("known");
     let refused_sync = engine.sync(&session, request.clone()).await;
-    assert_eq!(refused_sync, Err(SyncError::Overloaded(refused)));
+    let Err(SyncError::NotApplied(NotApplied::Overloaded(sync_refused))) = refused_sync else {
+        panic!("the queue is full");
+    };
+    assert_eq!(sync_refused, refused);
     // A sync that leaves presence alone needs no place.
     request.set_presence = SetPresence::Offline;
     assert!(engine.sync(&session, request).await.is_ok());
 
     queue.recv().await.expect("is full");
     let waiting = engine.clone();
+    // From here on a real thread writes.
+    let _time = StandStill::begin();
     let put = tokio::spawn(async move { try_put(&waiting, Online).await });
     tokio::spawn(Writer::new(engine.0.clone(), queue, reserved).run());
     assert!(put.await.expect("ends").is_ok());
@@ -103,6 +109,8 @@ async fn a_stop_ends_long_polls() {
     alice.sync().await;
     let poll = alice.long_poll(LONG);
     sleep(Duration::from_secs(1)).await;
+    // The database is closed by a real thread.
+    let _time = StandStill::begin();
     let before = Instant::now();
     server.shutdown(DEADLINE).await;
     assert!(alice.read(&poll.await.expect("ends")).is_empty());

@@ -130,7 +130,7 @@ async fn a_token_of_the_future_is_refused() {
         bob.since = Some(token.clone());
         let session = server.session("bob/1").await.expect("known");
         let answer = server.sync(&session, bob.request(LONG)).await;
-        assert_eq!(answer, Err(SyncError::UnknownToken), "{token}");
+        assert!(matches!(answer, Err(SyncError::UnknownToken)), "{token}");
     }
 }
 
