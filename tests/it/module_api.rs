@@ -1,6 +1,6 @@
 //! What a module asks of the host is answered as the contract says, whenever it asks.
 
-use presence_router_tests::{Config, Host, PATIENCE, artifacts};
+use presence_router_tests::{Client, Config, Host, PATIENCE, Request, artifacts};
 use serde_json::json;
 
 const ANSWERS: &str = "server_name=example.org is_mine=true/true/false \
@@ -126,5 +126,31 @@ fn the_operator_says_which_addresses_modules_may_call() {
     // Nobody listens there, but it was tried.
     host.log()
         .wait_for(&["in new: http: Connection(\"GET http://127.0.0.1:1: "], PATIENCE);
+    host.terminate().expect_code(0);
+}
+
+#[test]
+fn the_metrics_of_a_module_are_among_the_hosts_under_its_name() {
+    let config = Config::neighbours()
+        .module(
+            artifacts::fixture("uses-api"),
+            json!({"url": "http://127.0.0.1:1/"}),
+        )
+        .set(
+            &["listeners"],
+            json!([{"port": 0, "bind_addresses": ["127.0.0.1"], "resources": [{"names": ["client", "metrics"]}]}]),
+        );
+    let host = Host::start(&config);
+    let listener = host.listeners().first().expect("a listener");
+    let answer = Client::new(&listener.address).send(&Request::new("GET", "/_synapse/metrics"));
+    for part in [
+        "# HELP presence_router_custom_answers_total How often everything was asked.\n",
+        "# TYPE presence_router_custom_answers_total counter\n",
+        "\npresence_router_custom_answers_total{place=\"everywhere\",module=\"uses_api\"} ",
+        "\npresence_router_custom_level{module=\"uses_api\"} 0.5\n",
+        "\npresence_router_custom_seconds_count{module=\"uses_api\"} ",
+    ] {
+        assert!(answer.body.contains(part), "no {part:?} in:\n{}", answer.body);
+    }
     host.terminate().expect_code(0);
 }
