@@ -11,9 +11,8 @@ use std::time::Duration;
 
 use insta::assert_snapshot;
 use presence_router::clock::SystemClock;
-use presence_router::modules::{
-    Answer, Configured, HostFacts, HttpAccess, Loader, Running, Services, Source, Trust,
-};
+use presence_router::config::Outgoing;
+use presence_router::modules::{Answer, Configured, HostFacts, Loader, Running, Services, Source, Trust};
 use presence_router_api::{PresenceState, PresenceUpdate, UserId, UserPresenceState};
 use presence_router_tests::{PATIENCE, artifacts};
 use serde_json::json;
@@ -137,7 +136,7 @@ async fn start(services: Arc<OwnServices>) -> Running {
     let configured = Configured::new(opened, &json!({"url": serve()})).expect("the config is valid");
     let facts = HostFacts {
         services,
-        http: Arc::new(HttpAccess {
+        http: Arc::new(Outgoing {
             blocked: Vec::new(),
             allowed: Vec::new(),
         }),
