@@ -31,8 +31,8 @@ impl HttpMetrics {
 
     /// A request has ended. `method` and `route` come from fixed sets, or whoever asks could fill the memory.
     ///
-    /// The handles are looked up a request: their labels are too many to hold them all, and the look-up, of less than a
-    /// microsecond, is lost beside what a request costs.
+    /// The handles are looked up a request, as their labels are too many to hold them all. That takes about a microsecond,
+    /// which is lost beside what a request costs.
     pub fn ended(&self, method: &'static str, route: &str, status: u16, took: Duration) {
         let status = status.to_string();
         HTTP_REQUESTS.counter([method, route, &status]).increment(1);
