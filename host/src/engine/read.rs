@@ -2,7 +2,7 @@
 //! modules routed. Asks no module.
 
 use crate::config::Tracking;
-use crate::delivery::{ModuleTag, PresenceEvent, PresenceFilter, SyncToken};
+use crate::delivery::{ModuleTag, Owes, PresenceEvent, PresenceFilter, SyncToken};
 use crate::engine::Shared;
 use crate::engine::sync::SyncError;
 use crate::engine::world::World;
@@ -62,8 +62,9 @@ impl Shared {
         }
         let modules: Vec<_> = world.streams.modules().collect();
         for module in &modules {
-            let read_up_to = world.streams.cursor(*module, token).routed;
-            if read_up_to < world.streams.routed_floor(*module, reader) {
+            let cursor = world.streams.cursor(*module, token);
+            let in_logs = cursor.routed >= world.streams.routed_floor(*module, reader);
+            if !in_logs || cursor.owes == Owes::All {
                 read.owed.push(*module);
             }
         }

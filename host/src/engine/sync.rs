@@ -197,11 +197,15 @@ impl Shared {
                     Cursor::asked_at(asked_at)
                 }
                 (None, None) => Cursor::default(),
-                // It goes on where it was, and is still to be asked for all.
-                (None, Some(since)) => Cursor {
-                    owes: Owes::All,
-                    ..world.streams.cursor(*module, since)
-                },
+                // It goes on where it was; for a snapshot that a module has told, all of it is still owed.
+                (None, Some(since)) => {
+                    let cursor = world.streams.cursor(*module, since);
+                    let owes = match all {
+                        All::Told => Owes::All,
+                        All::Asked => cursor.owes,
+                    };
+                    Cursor { owes, ..cursor }
+                }
             };
             cursors.push((*module, cursor));
         }

@@ -12,6 +12,12 @@ use crate::engine::Engine;
 use crate::engine::tests::broadcast::Broadcast;
 use crate::engine::tests::kit::{Client, clock, id, serve_routed, setup};
 use crate::modules::Services;
+use crate::modules::puppet::Mood;
+
+const ALL_TO_EVE: Broadcast = Broadcast {
+    to: &["eve"],
+    but_of: &["bob"],
+};
 
 /// A server without modules, whose time stands still.
 struct Served {
@@ -72,10 +78,6 @@ async fn a_full_snapshot_comes_to_each_device_once_and_has_nobody_who_is_offline
 // The same test: "users that are routed to by a module are part of it".
 #[tokio::test(start_paused = true)]
 async fn a_full_snapshot_has_whom_modules_show() {
-    const ALL_TO_EVE: Broadcast = Broadcast {
-        to: &["eve"],
-        but_of: &["bob"],
-    };
     let server = serve_routed(&[], &[&ALL_TO_EVE.puppet()]).await;
     let mut eve = server.client("eve");
     for name in ["alice", "bob"] {
@@ -88,6 +90,29 @@ async fn a_full_snapshot_has_whom_modules_show() {
         .send_local_online_presence_to(vec![id("eve")])
         .await
         .expect("is done");
+    assert_eq!(eve.sync().await, ["alice online"]);
+    assert!(eve.sync().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_module_owes_of_a_full_snapshot_comes_when_it_answers_again() {
+    let puppet = ALL_TO_EVE.puppet();
+    let server = serve_routed(&[&["eve", "carol"]], &[&puppet]).await;
+    let mut eve = server.client("eve");
+    for name in ["alice", "carol"] {
+        server.client(name).put(Online, "").await;
+    }
+    server.settle().await;
+    assert_eq!(eve.sync().await, ["alice online", "carol online"]);
+    puppet.set_mood(Mood::Fail);
+    let services = server.engine.services();
+    services
+        .send_local_online_presence_to(vec![id("eve")])
+        .await
+        .expect("is done");
+    assert_eq!(eve.sync().await, ["carol online"]);
+    assert!(eve.sync().await.is_empty());
+    puppet.set_mood(Mood::Answer);
     assert_eq!(eve.sync().await, ["alice online"]);
     assert!(eve.sync().await.is_empty());
 }
