@@ -2,50 +2,26 @@
 
 use std::time::Duration;
 
+use presence_router_api::deserialize_duration;
+use serde::de::IntoDeserializer;
+use serde::de::value::Error;
 use serde_yaml::Value;
 
 use crate::config::reader::{Field, Reader};
 
-const UNITS: [(&str, u64); 7] = [
-    ("ms", 1),
-    ("s", 1000),
-    ("m", 60 * 1000),
-    ("h", 60 * 60 * 1000),
-    ("d", 24 * 60 * 60 * 1000),
-    ("w", 7 * 24 * 60 * 60 * 1000),
-    ("y", YEAR),
-];
-const YEAR: u64 = 365 * 24 * 60 * 60 * 1000;
-/// Longer ones are slips, and could overflow the clock that they are added to.
-const MAX: u64 = 100 * YEAR;
-
+/// Reads it as modules do in their own config.
 pub(super) fn read(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Duration> {
-    let milliseconds = match field.value {
+    let duration: Result<_, Error> = match field.value {
         Value::Number(number) if !number.is_f64() => match number.as_u64() {
-            Some(milliseconds) => Ok(milliseconds),
-            None => Err(Refused::NotADuration),
+            Some(milliseconds) => deserialize_duration(milliseconds.into_deserializer()),
+            None => deserialize_duration(number.to_string().into_deserializer()),
         },
-        Value::String(text) => parse(text),
+        Value::String(text) => deserialize_duration(text.as_str().into_deserializer()),
         _ => return reader.wrong_type(field, "a duration such as 30s or 5m"),
     };
-    let written = || match field.value {
-        Value::String(text) => format!("{text:?}"),
-        Value::Number(number) => number.to_string(),
-        _ => String::new(),
-    };
-    match milliseconds {
-        Ok(milliseconds) if milliseconds <= MAX => Some(Duration::from_millis(milliseconds)),
-        Ok(_) | Err(Refused::TooLong) => {
-            reader.refuse(field, format!("{} is too long; write at most 100y", written()))
-        }
-        Err(Refused::NotADuration) => {
-            let message = format!(
-                "{} is not a duration; write an integer with a unit (ms, s, m, h, d, w, y) such as 30s or 5m, \
-                 or an integer of milliseconds",
-                written()
-            );
-            reader.refuse(field, message)
-        }
+    match duration {
+        Ok(duration) => Some(duration),
+        Err(error) => reader.refuse(field, error.to_string()),
     }
 }
 
@@ -55,31 +31,6 @@ pub(super) fn read_above_zero(reader: &mut Reader<'_>, field: &Field<'_>) -> Opt
         Duration::ZERO => reader.refuse(field, "has to be longer than 0; write a duration such as 1s"),
         duration => Some(duration),
     }
-}
-
-enum Refused {
-    NotADuration,
-    TooLong,
-}
-
-fn parse(text: &str) -> Result<u64, Refused> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (digits, unit) = text.split_at(end);
-    let factor = match unit {
-        "" => 1,
-        _ => {
-            UNITS
-                .iter()
-                .find(|(name, _)| *name == unit)
-                .ok_or(Refused::NotADuration)?
-                .1
-        }
-    };
-    if digits.is_empty() {
-        return Err(Refused::NotADuration);
-    }
-    let number: u64 = digits.parse().map_err(|_| Refused::TooLong)?;
-    number.checked_mul(factor).ok_or(Refused::TooLong)
 }
 
 #[cfg(test)]
