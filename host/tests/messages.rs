@@ -137,12 +137,15 @@ fn read(file: &Path) -> String {
 fn sources() -> Vec<PathBuf> {
     let (mut files, mut directories) = (Vec::new(), vec![root().join("src")]);
     while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_str().unwrap();
-            if path.is_dir() && name != "tests" {
-                directories.push(path);
-            } else if name.ends_with(".rs") && !name.ends_with("tests.rs") {
+        for entry in fs::read_dir(directory).expect("sources can be read") {
+            let path = entry.expect("sources can be read").path();
+            let name = path.file_stem().and_then(|name| name.to_str());
+            let name = name.expect("sources have names");
+            if path.is_dir() {
+                if name != "tests" {
+                    directories.push(path);
+                }
+            } else if path.extension().is_some_and(|ending| ending == "rs") && !name.ends_with("tests") {
                 files.push(path);
             }
         }
@@ -253,7 +256,7 @@ fn errors(file: &str, name: &str) -> Vec<String> {
     let source = read(&root().join("src").join(file));
     let begin = source.find(&format!("pub enum {name} {{"));
     let body = &source[begin.unwrap_or_else(|| panic!("{file} has no {name}"))..];
-    let body = &body[..body.find("\n}").unwrap()];
+    let body = &body[..body.find("\n}").expect("an enum ends")];
     let texts = body.split("#[error(").skip(1);
     texts
         .map(|text| literal(text.trim_start()).map_or_else(|| panic!("{name}: {text}"), |(text, _)| text))
