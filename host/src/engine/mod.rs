@@ -4,6 +4,7 @@
 //! a `feed`, a task that carries changes to it: nothing else waits for a module, but for a first sync and a look-up of one
 //! user, and these for `call_timeout` at most.
 
+mod applied;
 mod catch_up;
 mod feed;
 mod fetch;
@@ -13,6 +14,7 @@ mod membership;
 mod read;
 mod restore;
 mod services;
+mod session;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -39,16 +41,19 @@ use crate::delivery::{Destinations, PresenceContent, Streams, Waiting};
 use crate::directory::{Directory, Source, TokenOwner};
 use crate::metrics::{OnScrape, PresenceMetrics, on_scrape};
 use crate::modules::Running;
-use crate::presence::{DeviceId, Presence, Timing, UserKey, UserPresence};
-use crate::storage::{Restored, Storage, WriteError, Writes};
+use crate::presence::{Presence, Timing, UserPresence};
+use crate::storage::{Restored, Storage, Writes};
 
+pub use crate::engine::applied::{NotApplied, Overloaded};
 pub use crate::engine::filters::FilterError;
 pub use crate::engine::limit::RateLimited;
+pub use crate::engine::session::Session;
 pub use crate::engine::sync::{SetPresence, SyncAnswer, SyncError, SyncRequest};
 
 use crate::engine::feed::{Feed, with_source};
 use crate::engine::limit::Limits;
 use crate::engine::restore::{Reserved, Routes};
+use crate::engine::session::Reader;
 use crate::engine::world::World;
 use crate::engine::writer::{Command, QUEUE, Stored, Writer};
 
@@ -101,55 +106,6 @@ pub struct Setup {
     pub storage: (Storage, Restored),
     /// `rc_presence`: how often a user may set presence.
     pub rc_presence: Option<config::RateLimit>,
-}
-
-/// A request's sender, by their access token.
-#[derive(Debug, Clone)]
-pub struct Session {
-    /// Who they are.
-    pub user_id: UserId,
-    /// Their device.
-    pub device_id: DeviceId,
-    user: UserKey,
-    revoked: CancellationToken,
-}
-
-/// Whose presence is asked for by whom.
-#[derive(Clone, Copy)]
-struct Reader<'a> {
-    user_id: &'a UserId,
-    user: UserKey,
-}
-
-impl Session {
-    fn reader(&self) -> Reader<'_> {
-        Reader {
-            user_id: &self.user_id,
-            user: self.user,
-        }
-    }
-}
-
-/// Why a change was not made, or may not last.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum NotApplied {
-    /// There is no room for it now.
-    #[error(transparent)]
-    Overloaded(#[from] Overloaded),
-    /// It is made, and could not be stored yet.
-    #[error("the change is made, and is lost if the server stops now: it could not be stored")]
-    NotStored(#[from] WriteError),
-    /// The server is stopping.
-    #[error("the server is stopping")]
-    Stopped,
-}
-
-/// The queue of changes stayed full for a second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("too many presence updates are waiting")]
-pub struct Overloaded {
-    /// When to try again.
-    pub retry_after: Duration,
 }
 
 impl Engine {

@@ -97,6 +97,21 @@ impl Database {
         request.answer(read.map_err(|source| failed(&self.name, source)));
     }
 
+    /// Waits until the disk has what was written, so that a power cut does not take it.
+    pub(super) fn sync(&self) {
+        // Brings the log into the database, and waits for both. What cannot be brought now, for somebody reads it, is later.
+        let synced = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        if let Err(error) = synced {
+            tracing::warn!(
+                database = &*self.name,
+                %error,
+                "what was stored last may be lost in a power cut: the disk did not confirm it"
+            );
+        }
+    }
+
     /// Brings all that is in the log into the database, and waits for the disk.
     pub(super) fn close(self) {
         let moved = self

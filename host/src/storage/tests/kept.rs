@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::time::Instant;
 
 use super::*;
 
@@ -52,6 +53,27 @@ async fn all_that_was_written_comes_back() {
         .filter(|name| name.ends_with("-wal") || name.ends_with("-shm"))
         .collect();
     assert!(left.is_empty(), "after a close, all is in the database: {left:?}");
+}
+
+#[tokio::test]
+async fn what_was_written_is_soon_on_the_disk_and_not_in_the_log_alone() {
+    let place = Place::new();
+    let (storage, _) = place.open();
+    store(&storage, everything()).await.unwrap();
+    let copy = place.dir.path().join("copy.db");
+    let deadline = Instant::now() + PATIENCE;
+    let is_there = || {
+        // The database alone, without its log: what a power cut leaves at least.
+        fs::copy(place.path(), &copy).unwrap();
+        let connection = rusqlite::Connection::open(&copy).unwrap();
+        let rows = connection.query_row("SELECT count(*) FROM presence", [], |row| row.get::<_, i64>(0));
+        rows.is_ok_and(|rows| rows == 2)
+    };
+    while !is_there() {
+        assert!(Instant::now() < deadline, "it is in the log alone");
+        thread::yield_now();
+    }
+    storage.close().await.unwrap();
 }
 
 #[tokio::test]
