@@ -12,6 +12,9 @@ use crate::delivery::token::{Cursor, ModuleTag, SyncToken};
 use crate::modules::{Audience, AudienceId};
 use crate::presence::UserKey;
 
+/// The position of a change that a module need not route: before all that anybody has read.
+const NEVER: u64 = 0;
+
 /// The logs.
 #[derive(Debug)]
 pub struct Streams {
@@ -111,6 +114,16 @@ impl Streams {
         }
     }
 
+    /// A module has nothing to do with a user's newest change, which it need not route. Returns the change and the position
+    /// at which it counts as done, for the database; `None` when there was no change.
+    pub fn pass_over(&mut self, module: ModuleTag, user: UserKey) -> Option<(u64, u64)> {
+        let change = self.last_change(user);
+        (change > 0).then(|| {
+            self.restore_settled(module, user, change, NEVER);
+            (change, NEVER)
+        })
+    }
+
     /// Whether a module is done with a user's newest change.
     pub fn is_settled(&self, module: ModuleTag, user: UserKey) -> bool {
         let settled = self.log(module).and_then(|log| log.settled_of(user));
@@ -175,7 +188,8 @@ impl Streams {
     }
 
     /// The users whose newest change a module has routed since a token read it, to whomever, and of which the token does
-    /// not show that the reader was told.
+    /// not show that the reader was told. And those who changed since then and whom it need not route: the reader may know
+    /// them by a room that shows them no more.
     pub fn missed<'a>(
         &'a self,
         module: ModuleTag,
@@ -184,11 +198,27 @@ impl Streams {
     ) -> impl Iterator<Item = UserKey> + 'a {
         let cursor = self.cursor(module, token);
         self.settled_after(module, cursor.routed)
+            .chain(self.passed_over(module, cursor.routed))
             .filter(move |update| update.is_news_after(cursor.fetched))
             .filter(move |update| {
                 update.reason == Reason::Sent || !self.was_told(reader, token, update.user, update.change)
             })
             .map(|update| update.user)
+    }
+
+    /// Newest changes after a position that a module need not route.
+    fn passed_over(&self, module: ModuleTag, position: u64) -> impl Iterator<Item = RoutedUpdate> + '_ {
+        self.log(module).into_iter().flat_map(move |log| {
+            self.changed_after(position).filter_map(move |user| {
+                let change = self.last_change(user);
+                let reason = Reason::Changed;
+                (log.settled_of(user) == Some((change, NEVER))).then_some(RoutedUpdate {
+                    user,
+                    change,
+                    reason,
+                })
+            })
+        })
     }
 
     /// Whether what a token has read of the modules' logs had a change in it.

@@ -7,7 +7,7 @@ use presence_router_api::{PresenceState, UserId};
 use sha2::{Digest, Sha256};
 
 use crate::config::Tracking;
-use crate::delivery::{ModuleTag, Since, Streams};
+use crate::delivery::{Since, Streams};
 use crate::directory::{Directory, RoomKey};
 use crate::engine::feed::Feed;
 use crate::engine::world::World;
@@ -64,8 +64,9 @@ impl Routes {
         }
     }
 
-    /// Attaches a module at the next position, and returns the users whom it has yet to route. One that has changed since the
-    /// earlier run, or is new, has yet to route everybody who is not offline.
+    /// Attaches a module at the next position, and returns the users whom it has yet to route. One that is new, or has changed
+    /// since the earlier run, has yet to route everybody who is not offline. Of who is offline a new one has nothing to say;
+    /// one that has changed has, as far as the one before owed it to who has read less.
     pub(super) fn attach(
         &mut self,
         world: &mut World,
@@ -74,38 +75,59 @@ impl Routes {
     ) -> (Vec<UserKey>, Writes) {
         let (tag, name) = (feed.tag(), feed.name());
         let attached = world.streams.advance();
-        let known = self
-            .modules
-            .remove(name)
-            .filter(|known| known.fingerprint == fingerprint);
+        let before = self.modules.remove(name);
         let routes = self.routes.remove(name).unwrap_or_default();
-        let changed = known.as_ref().map_or(attached, |known| known.since);
+        let is_new = before.is_none();
+        let same = before.filter(|before| before.fingerprint == fingerprint);
+        let changed = same.as_ref().map_or(attached, |same| same.since);
         world.streams.attach(tag, Since { attached, changed });
+        let is_same = same.is_some();
         let mut writes = Writes::default();
-        let users = if known.is_some() {
-            restore_routes(world, tag, &routes);
-            let yet_to_route = |user: &UserKey| !world.streams.is_settled(tag, *user);
-            world.directory.users().filter(yet_to_route).collect()
-        } else {
+        if !is_same {
+            // This forgets what was stored of the one before.
             writes.modules.push(StoredModule {
                 name: Arc::clone(name),
                 fingerprint: fingerprint.to_owned(),
                 since: changed,
             });
-            world.users_not_offline().collect()
-        };
-        (users, writes)
+        }
+        for route in routes {
+            let user = world.directory.key(route.user_id.as_str());
+            let Some(user) = user.filter(|user| is_same || !world.is_online(*user)) else {
+                continue;
+            };
+            world
+                .streams
+                .restore_settled(tag, user, route.change, route.position);
+            if !is_same {
+                writes.routed.push(route);
+            }
+        }
+        if is_new {
+            writes.routed = settle_offline(world, feed);
+        }
+        let yet_to_route = |user: &UserKey| !world.streams.is_settled(tag, *user);
+        (world.directory.users().filter(yet_to_route).collect(), writes)
     }
 }
 
-fn restore_routes(world: &mut World, module: ModuleTag, routes: &[StoredRoute]) {
-    for route in routes {
-        if let Some(user) = world.directory.key(route.user_id.as_str()) {
-            world
-                .streams
-                .restore_settled(module, user, route.change, route.position);
-        }
-    }
+/// A module that is new has nothing to do with changes of who was offline when it came.
+fn settle_offline(world: &mut World, feed: &Feed) -> Vec<StoredRoute> {
+    let offline: Vec<_> = world
+        .directory
+        .users()
+        .filter(|user| !world.is_online(*user))
+        .collect();
+    let settled = offline.into_iter().filter_map(|user| {
+        let (change, position) = world.streams.pass_over(feed.tag(), user)?;
+        Some(StoredRoute {
+            module: Arc::clone(feed.name()),
+            user_id: world.directory.id(user)?.clone(),
+            change,
+            position,
+        })
+    });
+    settled.collect()
 }
 
 /// Takes up the presence of all users, and the full snapshots that are still to be had. Returns what is to be stored.

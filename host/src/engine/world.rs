@@ -119,11 +119,6 @@ impl World {
         self.presence.state(user).state != PresenceState::Offline
     }
 
-    /// Everybody who is not offline.
-    pub(super) fn users_not_offline(&self) -> impl Iterator<Item = UserKey> + '_ {
-        self.directory.users().filter(|user| self.is_online(*user))
-    }
-
     /// A user's presence as it is stored.
     pub(super) fn stored(&self, user: UserKey) -> Option<StoredPresence> {
         Some(StoredPresence {

@@ -17,11 +17,16 @@ pub(super) struct Broadcast {
 impl Broadcast {
     /// Sends everybody's presence to an audience that is registered once.
     pub(super) fn puppet(self) -> Arc<Puppet> {
+        Arc::new(self.plain_puppet())
+    }
+
+    /// The same, of which more is to be said.
+    pub(super) fn plain_puppet(self) -> Puppet {
         let audience = OnceLock::new();
-        Arc::new(Puppet::new(
+        Puppet::new(
             move |api, updates| self.route(updates, audience.get_or_init(|| self.audience(api))),
             move |user| self.interested(user),
-        ))
+        )
     }
 
     /// The same by an audience that is registered for each batch, and released.

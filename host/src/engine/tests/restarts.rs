@@ -12,7 +12,7 @@ use crate::directory::StaticSource;
 use crate::engine::tests::broadcast::Broadcast;
 use crate::engine::tests::kit::{CALL_TIMEOUT, Client, Routed, clock, directory, setup};
 use crate::engine::{Engine, SetPresence};
-use crate::modules::puppet::{Asked, Puppet};
+use crate::modules::puppet::{Asked, Mood, Puppet};
 use crate::storage::{Location, Storage};
 
 const ALL_TO_EVE: Broadcast = Broadcast {
@@ -185,6 +185,53 @@ async fn a_module_that_is_another_after_a_restart_shows_what_the_one_before_did_
     let mut late = third.client("eve/2");
     late.since = Some(format!("s{0}_{0}_{0}", 1).parse().expect("a token"));
     assert_eq!(late.sync().await, ["alice online"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_gone_offline_is_told_of_also_when_the_module_is_another_after_a_restart() {
+    for mood in [Mood::Answer, Mood::Fail] {
+        let runs = Runs::new();
+        let puppet = ALL_TO_EVE.puppet();
+        let first = runs.run_with(&[], &[("one", &puppet)]).await;
+        let (alice, mut eve) = (first.client("alice"), first.client("eve"));
+        alice.put(Online, "").await;
+        first.routed("alice").await;
+        assert_eq!(eve.sync().await, ["alice online"]);
+        // The module of before has routed it, or has not; Eve has not read it in any case.
+        puppet.set_mood(mood.clone());
+        alice.put(Offline, "").await;
+        puppet.asked_until(|all| all.len() > 2).await;
+        if matches!(mood, Mood::Answer) {
+            first.routed("alice").await;
+        }
+        runs.stop(&first.engine).await;
+
+        // Another two times, without Eve.
+        for form in ["two", "three"] {
+            let next = runs.run_with(&[], &[(form, &ALL_TO_EVE.puppet())]).await;
+            runs.stop(&next.engine).await;
+        }
+        let last = runs.run_with(&[], &[("four", &ALL_TO_EVE.puppet())]).await;
+        last.settle().await;
+        let mut eve = moved(&eve, &last.engine, "eve");
+        assert_eq!(eve.sync().await, ["alice offline"], "{mood:?}");
+        assert!(eve.sync().await.is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_module_has_nothing_to_do_with_who_was_offline_before_it() {
+    let runs = Runs::new();
+    let first = runs.run(&[]);
+    Client::new(&first, "alice").put(Offline, "long gone").await;
+    runs.stop(&first).await;
+    for _ in 0..2 {
+        let puppet = ALL_TO_EVE.puppet();
+        let next = runs.run_with(&[], &[("one", &puppet)]).await;
+        next.settle().await;
+        assert!(puppet.asked().is_empty(), "{:?}", puppet.asked());
+        runs.stop(&next.engine).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

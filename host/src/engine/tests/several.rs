@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use presence_router_api::PresenceState::{Online, Unavailable};
+use presence_router_api::PresenceState::{Offline, Online, Unavailable};
 
 use crate::engine::tests::broadcast::Broadcast;
 use crate::engine::tests::kit::serve_routed;
@@ -111,5 +111,19 @@ async fn a_router_that_comes_later_shows_who_is_there_already() {
     server.settle().await;
     // Bob was told of already.
     assert_eq!(eve.sync().await, ["alice online"]);
+    assert!(eve.sync().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_router_that_comes_instead_of_rooms_tells_who_has_gone_since_they_were_read() {
+    let server = serve_routed(&[&["alice", "eve"]], &[]).await;
+    let (alice, mut eve) = (server.client("alice"), server.client("eve"));
+    alice.put(Online, "").await;
+    assert_eq!(eve.sync().await, ["alice online"]);
+    alice.put(Offline, "").await;
+    let router = Arc::new(ALL_TO_EVE.plain_puppet().replacing());
+    let server = server.attach(&router).await;
+    server.settle().await;
+    assert_eq!(eve.sync().await, ["alice offline"]);
     assert!(eve.sync().await.is_empty());
 }
