@@ -224,8 +224,8 @@ impl Streams {
     /// Whether what a token has read of the modules' logs had a change in it.
     pub fn was_told(&self, reader: UserKey, token: &SyncToken, user: UserKey, change: u64) -> bool {
         self.modules.iter().any(|(tag, log)| {
-            let read = log.effective(token.cursor(*tag)).routed;
-            log.routed_by(reader, read, user, change)
+            let cursor = token.cursor(*tag);
+            !cursor.was_never_answered() && log.routed_by(reader, cursor.routed, user, change)
         })
     }
 

@@ -29,9 +29,9 @@ pub struct ModuleTag(u32);
 /// How far what one module shows was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cursor {
-    /// What it routed was read up to here. Behind `stream` when it owes an answer; 0 when it never gave one.
+    /// What it routed was read up to here. Behind `stream` when it owes an answer.
     pub routed: u64,
-    /// Changes up to here were read by asking it; what it routes of those later is not news.
+    /// Changes up to here were read by asking it; what it routes of those later is not news. 0 when it never answered.
     pub fetched: u64,
     /// What it is to be asked for when it owes an answer.
     pub owes: Owes,
@@ -67,6 +67,20 @@ impl Cursor {
             fetched: position,
             owes: Owes::News,
         }
+    }
+
+    /// It was asked at a position, and gave no answer: of what it routed before, nothing was told.
+    pub fn never_answered(asked_at: u64) -> Self {
+        Self {
+            routed: asked_at,
+            fetched: 0,
+            owes: Owes::All,
+        }
+    }
+
+    /// Whether it is of a module that has never answered.
+    pub fn was_never_answered(&self) -> bool {
+        self.fetched == 0 && self.owes == Owes::All
     }
 }
 

@@ -59,11 +59,20 @@ impl Shared {
                     .missed(feed.tag(), session.user, &token)
                     .filter(|user| !rooms.shows(session.user, *user))
                     .collect();
+                if cursor.owes == Owes::All {
+                    // What it routes of changes up to now is no news after it has been asked for all, so who has gone is
+                    // asked for here, routed or not.
+                    let streams = &world.streams;
+                    let told = |user: &UserKey| {
+                        streams.was_told(session.user, &token, *user, streams.last_change(*user))
+                    };
+                    let unsettled = streams.unsettled_at(feed.tag(), cursor.routed);
+                    let unseen = unsettled.filter(|user| !rooms.shows(session.user, *user));
+                    missed.extend(unseen.filter(|user| !told(user)));
+                }
                 missed.sort_unstable();
-                if cursor.routed == 0 {
-                    // It has never answered.
-                    asked.push((Arc::clone(feed), Wanted::NotOfflineAnd(Vec::new())));
-                } else if cursor.owes == Owes::All {
+                missed.dedup();
+                if cursor.owes == Owes::All {
                     asked.push((Arc::clone(feed), Wanted::NotOfflineAnd(missed)));
                 } else if missed.is_empty() {
                     answers.push(Fetched {
@@ -101,13 +110,14 @@ impl Shared {
                 None => cursor,
                 Some(shown) => {
                     let streams = &world.streams;
+                    // One that never answered says nothing again that others have told.
                     let told_by_others = |user: &UserKey| {
-                        cursor.routed == 0
+                        cursor.was_never_answered()
                             && streams.was_told(session.user, token, *user, streams.last_change(*user))
                     };
                     let shown = world.unchanged_since(shown, *position);
                     users.extend(shown.filter(|user| !told_by_others(user)));
-                    let asked_for_all = cursor.routed == 0 || cursor.owes == Owes::All;
+                    let asked_for_all = cursor.owes == Owes::All;
                     Cursor {
                         routed: *position,
                         fetched: if asked_for_all { *position } else { cursor.fetched },

@@ -196,7 +196,7 @@ impl Shared {
                     users.extend(world.unchanged_since(shown, asked_at));
                     Cursor::asked_at(asked_at)
                 }
-                (None, None) => Cursor::default(),
+                (None, None) => Cursor::never_answered(asked_at),
                 // It goes on where it was; for a snapshot that a module has told, all of it is still owed.
                 (None, Some(since)) => {
                     let cursor = world.streams.cursor(*module, since);

@@ -220,6 +220,29 @@ async fn who_has_gone_offline_is_told_of_also_when_the_module_is_another_after_a
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_was_seen_by_a_room_and_has_gone_is_told_of_by_a_module_that_failed_the_first_sync() {
+    let runs = Runs::new();
+    let puppet = ALL_TO_EVE.puppet();
+    let first = runs.run_with(&[&["alice", "eve"]], &[("same", &puppet)]).await;
+    let (alice, mut eve) = (first.client("alice"), first.client("eve"));
+    alice.put(Online, "").await;
+    first.settle().await;
+    puppet.set_mood(Mood::Fail);
+    assert_eq!(eve.sync().await, ["alice online"]);
+    puppet.set_mood(Mood::Answer);
+    alice.put(Offline, "").await;
+    first.settle().await;
+    runs.stop(&first.engine).await;
+
+    let second = runs
+        .run_with(&[&["alice"]], &[("same", &ALL_TO_EVE.puppet())])
+        .await;
+    let mut eve = moved(&eve, &second.engine, "eve");
+    assert_eq!(eve.sync().await, ["alice offline"]);
+    assert!(eve.sync().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_module_has_nothing_to_do_with_who_was_offline_before_it() {
     let runs = Runs::new();
     let first = runs.run(&[]);

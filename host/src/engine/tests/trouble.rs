@@ -128,7 +128,9 @@ async fn a_first_sync_is_served_without_a_module_that_hangs_and_gets_its_part_la
     let first = eve.long_poll(Duration::ZERO);
     server.time.pass_until(|| first.is_finished()).await;
     assert_eq!(eve.read(&first.await.expect("ends")), ["bob online"]);
-    assert_eq!(eve.since.as_ref().map(|token| token.common().routed), Some(0));
+    let module = server.engine.0.feeds()[0].tag();
+    let since = eve.since.as_ref().expect("synced");
+    assert!(since.cursor(module).was_never_answered(), "{since}");
 
     // In quarantine it is not asked; rooms go on.
     let asked = puppet.asked().len();
@@ -143,7 +145,9 @@ async fn a_first_sync_is_served_without_a_module_that_hangs_and_gets_its_part_la
     let (poll, before) = (eve.long_poll(LONG), Instant::now());
     server.pass_until(|| poll.is_finished()).await;
     assert!(before.elapsed() < CALL_TIMEOUT * 2);
-    assert_eq!(eve.read(&poll.await.expect("ends")), ["alice unavailable"]);
+    // That Carol has gone is told, for Eve may know of her by a room that she has left since.
+    let told = eve.read(&poll.await.expect("ends"));
+    assert_eq!(told, ["alice unavailable", "carol offline"]);
     server
         .pass_until(|| server.is_routed("alice") && server.is_routed("carol"))
         .await;
@@ -267,4 +271,24 @@ async fn a_module_that_hangs_holds_up_no_other_module() {
     advance(CALL_TIMEOUT).await;
     server.time.pass_until(|| first.is_finished()).await;
     assert_eq!(late.read(&first.await.expect("ends")), ["alice online two"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_module_did_not_say_for_a_full_snapshot_comes_later_once() {
+    let mut scene = scene().await;
+    scene.alice_says("one").await;
+    scene.server.routed("alice").await;
+    assert_eq!(scene.eve.sync().await, ["alice online one"]);
+    scene.puppet.set_mood(Mood::Fail);
+    let services = scene.server.engine.services();
+    services
+        .send_local_online_presence_to(vec![id("eve")])
+        .await
+        .expect("noted");
+    assert!(scene.eve.sync().await.is_empty());
+    scene.puppet.set_mood(Mood::Answer);
+    let told = scene.eve.long_poll(LONG);
+    scene.server.pass_until(|| told.is_finished()).await;
+    assert_eq!(scene.eve.read(&told.await.expect("ends")), ["alice online one"]);
+    assert!(scene.eve.sync().await.is_empty());
 }
