@@ -1,17 +1,16 @@
 //! People who come into rooms and leave them while the server runs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use presence_router_api::PresenceState::{Offline, Online, Unavailable};
-use presence_router_api::UserId;
 
 use crate::config;
 use crate::directory::StaticSource;
 use crate::engine::Engine;
-use crate::engine::tests::kit::{Client, USERS, clock, id, setup};
+use crate::engine::tests::kit::{Client, USERS, clock, has_rooms, id, setup};
 
 /// A server whose rooms a test changes.
 struct Rooms {
@@ -63,22 +62,7 @@ impl Rooms {
 
     async fn replace(&self, directory: &config::Directory) {
         self.source.replace(directory);
-        let is_applied = || {
-            let world = self.engine.0.world.read();
-            let has_members = |(room, members): (&String, &BTreeSet<UserId>)| {
-                let found = world.directory.room_key(room);
-                let found = found.map_or(&[][..], |room| world.directory.members(room));
-                found.len() == members.len()
-                    && members.iter().all(|id| {
-                        world
-                            .directory
-                            .key(id.as_str())
-                            .is_some_and(|key| found.binary_search(&key).is_ok())
-                    })
-            };
-            directory.rooms.iter().all(has_members)
-        };
-        while !is_applied() {
+        while !has_rooms(&self.engine, directory) {
             tokio::task::yield_now().await;
         }
     }

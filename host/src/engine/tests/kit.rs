@@ -1,5 +1,6 @@
 //! Starts servers and modules for the tests, and plays their clients.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -154,7 +155,8 @@ impl Routed {
     pub(super) async fn settle(&self) {
         up_to_date(&self.engine).await;
         let ready = |feed: &Arc<Feed>| {
-            feed.module().running_calls() == 0 && feed.module().quarantined_for().is_none()
+            let module = feed.module();
+            feed.dirty.lock().is_empty() && module.running_calls() == 0 && module.quarantined_for().is_none()
         };
         self.pass_by(Duration::from_millis(100), || {
             USERS.iter().all(|name| self.is_settled(name)) && self.engine.0.feeds().iter().all(ready)
@@ -171,6 +173,21 @@ impl Routed {
     pub(super) fn client(&self, name: &str) -> Client {
         Client::new(&self.engine, name)
     }
+}
+
+/// Whether the server has taken over the members of these rooms.
+pub(super) fn has_rooms(engine: &Engine, directory: &config::Directory) -> bool {
+    let world = engine.0.world.read();
+    let has_members = |(room, members): (&String, &BTreeSet<UserId>)| {
+        let found = world.directory.room_key(room);
+        let found = found.map_or(&[][..], |room| world.directory.members(room));
+        let is_in = |id: &UserId| {
+            let key = world.directory.key(id.as_str());
+            key.is_some_and(|key| found.binary_search(&key).is_ok())
+        };
+        found.len() == members.len() && members.iter().all(is_in)
+    };
+    directory.rooms.iter().all(has_members)
 }
 
 /// Waits until the timeouts that are due have been applied.

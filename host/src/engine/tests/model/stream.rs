@@ -1,0 +1,170 @@
+//! What one device was told, and what it may be told again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use presence_router_api::PresenceState::Offline;
+
+use crate::delivery::PresenceFilter;
+use crate::engine::tests::kit::{Client, USERS, id, key};
+use crate::engine::tests::model::case::Device;
+use crate::engine::tests::model::sight::{Sight, Users, has, names, number_of};
+use crate::engine::{Engine, SyncAnswer};
+
+/// The sync stream of a device.
+pub(super) struct Stream {
+    device: Device,
+    pub(super) client: Client,
+    /// Of whom it does not want to hear.
+    filter: Users,
+    /// What it knows of those whom it sees; offline ones are left out.
+    pub(super) known: BTreeMap<usize, String>,
+    /// The last change of each that it was told.
+    told: BTreeMap<usize, u64>,
+    /// Of whom it may be told once what it knows.
+    pub(super) again: BTreeSet<usize>,
+    /// Of whom its next answer must tell, as long as they are seen by a room.
+    pub(super) due: BTreeSet<usize>,
+    /// Whether its next answer is a full snapshot.
+    pub(super) snapshot: bool,
+    /// The rooms that have changed since it synced.
+    pub(super) unread_rooms: BTreeSet<usize>,
+}
+
+/// What an answer may repeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeats {
+    Nothing,
+    /// Those who are not offline.
+    NotOffline,
+    All,
+}
+
+impl Stream {
+    pub(super) fn new(engine: &Engine, device: Device, filter: Users) -> Self {
+        let mut stream = Self {
+            device,
+            client: client(engine, device),
+            filter,
+            known: BTreeMap::new(),
+            told: BTreeMap::new(),
+            again: BTreeSet::new(),
+            due: BTreeSet::new(),
+            snapshot: false,
+            unread_rooms: BTreeSet::new(),
+        };
+        stream.client.filter = stream.wanted();
+        stream
+    }
+
+    pub(super) fn reader(&self) -> usize {
+        self.device.0
+    }
+
+    /// It goes on with another server.
+    pub(super) fn move_to(&mut self, engine: &Engine) {
+        let since = self.client.since.take();
+        self.client = client(engine, self.device);
+        self.client.since = since;
+        self.client.filter = self.wanted();
+    }
+
+    fn wanted(&self) -> PresenceFilter {
+        PresenceFilter {
+            not_senders: names(self.filter).into_iter().map(id).collect(),
+            ..PresenceFilter::default()
+        }
+    }
+
+    pub(super) fn wants(&self, user: usize) -> bool {
+        !has(self.filter, user)
+    }
+
+    /// Whoever is seen no more does not count.
+    pub(super) fn forget_unseen(&mut self, sight: &Sight) {
+        let sees = |user: &usize| sight.sees(self.device.0, *user);
+        self.known.retain(|user, _| sees(user));
+        self.told.retain(|user, _| sees(user));
+        self.due.retain(|user| sight.sees_by_rooms(self.device.0, *user));
+    }
+
+    /// Takes an answer.
+    pub(super) fn take(&mut self, engine: &Engine, answer: &SyncAnswer, repeats: Repeats, sight: &Sight) {
+        self.client.since = Some(answer.next_batch.clone());
+        self.unread_rooms.clear();
+        let (reader, name) = (self.reader(), USERS[self.reader()]);
+        let told: BTreeSet<_> = answer
+            .events
+            .iter()
+            .map(|event| number_of(&event.sender))
+            .collect();
+        assert_eq!(
+            told.len(),
+            answer.events.len(),
+            "{name} is told twice in one answer"
+        );
+        for user in std::mem::take(&mut self.due) {
+            let expected = self.wants(user) && sight.sees_by_rooms(reader, user);
+            assert!(
+                !expected || told.contains(&user),
+                "{name} is not told of {}",
+                USERS[user]
+            );
+        }
+        if std::mem::take(&mut self.snapshot) {
+            for user in self.missing_in_snapshot(engine, sight, &told) {
+                panic!("{name} gets a snapshot without {}", USERS[user]);
+            }
+        }
+        let world = engine.0.world.read();
+        for event in &answer.events {
+            let user = number_of(&event.sender);
+            assert!(sight.sees(reader, user), "{name} sees {}", USERS[user]);
+            assert!(self.wants(user), "{name} does not want {}", USERS[user]);
+            let content = &event.content;
+            let change = world
+                .streams
+                .last_change(world.directory.key(event.sender.as_str()).expect("known"));
+            if change <= answer.next_batch.furthest() {
+                let is_news = self.told.insert(user, change) < Some(change);
+                let may_repeat = match repeats {
+                    Repeats::Nothing => false,
+                    Repeats::NotOffline => content.presence != Offline,
+                    Repeats::All => true,
+                };
+                assert!(
+                    is_news || may_repeat || self.again.remove(&user),
+                    "{name}/{} was told twice of {}",
+                    self.device.1,
+                    USERS[user]
+                );
+            } else {
+                // There has been another change since the answer was made.
+                self.told.remove(&user);
+            }
+            if content.presence == Offline {
+                self.known.remove(&user);
+            } else {
+                let text = format!(
+                    "{} {:?} {:?}",
+                    content.presence, content.status_msg, content.currently_active
+                );
+                self.known.insert(user, text);
+            }
+        }
+    }
+
+    fn missing_in_snapshot(&self, engine: &Engine, sight: &Sight, told: &BTreeSet<usize>) -> Vec<usize> {
+        let is_online = |user: usize| {
+            let user = key(engine, USERS[user]);
+            engine.0.world.read().is_online(user)
+        };
+        (0..USERS.len())
+            .filter(|user| sight.sees_by_rooms(self.reader(), *user) && self.wants(*user))
+            .filter(|user| is_online(*user) && !told.contains(user))
+            .collect()
+    }
+}
+
+pub(super) fn client(engine: &Engine, (user, device): Device) -> Client {
+    Client::new(engine, &format!("{}/{device}", USERS[user]))
+}
