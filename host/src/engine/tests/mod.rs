@@ -4,6 +4,7 @@
 //! stands still but for what a test lets pass.
 
 mod broadcast;
+mod destinations;
 mod joins;
 mod kit;
 mod measured;
@@ -15,5 +16,6 @@ mod sent;
 mod served;
 mod several;
 mod stop;
+mod tracking;
 mod trouble;
 mod waiting;
