@@ -6,6 +6,7 @@
 mod behaviour;
 mod check;
 mod comparison;
+mod durability;
 mod filters;
 mod growth;
 mod hangs;
@@ -20,6 +21,7 @@ mod nio;
 mod panics;
 mod plugins;
 mod refusals;
+mod reload;
 mod several;
 mod suites;
 mod synapse_cases;

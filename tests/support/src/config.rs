@@ -8,6 +8,9 @@ use serde_json::{Map, Value, json};
 
 use crate::{SERVER, id_of, token_of};
 
+/// The name of the file that a config is written as.
+pub(crate) const CONFIG_FILE: &str = "homeserver.yaml";
+
 /// A config of the host.
 #[derive(Debug, Clone)]
 pub struct Config(Value);
@@ -35,6 +38,14 @@ impl Config {
         for name in names {
             users.insert(id_of(name), json!({"access_tokens": [token_of(name)]}));
         }
+        self
+    }
+
+    /// Sets a user's access tokens.
+    #[must_use]
+    pub fn tokens(mut self, name: &str, tokens: &[&str]) -> Self {
+        let users = self.section(&["directory", "static", "users"]);
+        users.insert(id_of(name), json!({"access_tokens": tokens}));
         self
     }
 
@@ -112,7 +123,7 @@ pub(crate) fn join(section: &mut Map<String, Value>, other: &Map<String, Value>)
 
 /// Writes any text as `homeserver.yaml`.
 pub fn write_yaml(directory: &Path, text: &str) -> PathBuf {
-    let path = directory.join("homeserver.yaml");
+    let path = directory.join(CONFIG_FILE);
     fs::write(&path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     path
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tempfile::TempDir;
 
 use crate::client::Client;
-use crate::config::Config;
+use crate::config::{CONFIG_FILE, Config};
 use crate::log::Log;
 use crate::process::{Output, Process};
 use crate::user::User;
@@ -93,9 +93,29 @@ impl Host {
     /// It may listen on another port afterwards: clients and users of before are of no use any more.
     #[track_caller]
     pub fn restart(&mut self) {
-        let process = self.process.take().expect("only `terminate` leaves none");
+        self.stop();
+        self.start_again();
+    }
+
+    /// Ends it as an operator does, and keeps its files.
+    #[track_caller]
+    pub fn stop(&mut self) {
+        let process = self.process.take().expect("it runs");
         process.terminate();
         process.wait(PATIENCE).expect_code(0);
+    }
+
+    /// Ends it as `kill -9` does, and keeps its files.
+    #[track_caller]
+    pub fn kill(&mut self) {
+        self.process.take().expect("it runs").kill();
+    }
+
+    /// Starts it on the files that are there, when it was stopped or killed. As for [`restart`](Self::restart), clients of
+    /// before are of no use any more.
+    #[track_caller]
+    pub fn start_again(&mut self) {
+        assert!(self.process.is_none(), "it still runs");
         let (process, events) = run(&self.program, self.directory.path());
         self.log = process.stderr.clone();
         self.process = Some(process);
@@ -134,6 +154,16 @@ impl Host {
         self.directory.path()
     }
 
+    /// Its config.
+    pub fn config_file(&self) -> PathBuf {
+        self.directory().join(CONFIG_FILE)
+    }
+
+    /// Its database, unless the config names another one.
+    pub fn database(&self) -> PathBuf {
+        self.directory().join("presence.db")
+    }
+
     /// A client of its first listener, without a user.
     pub fn client(&self) -> Client {
         let listener = self.listeners.first().expect("a host has a listener");
@@ -148,7 +178,12 @@ impl Host {
     /// Writes another config, and has it read by SIGHUP. Does not wait until it is in force.
     pub fn reload(&self, config: &Config) {
         config.write_into(self.directory());
-        let process = self.process.as_ref().expect("only `terminate` takes the process");
+        self.hang_up();
+    }
+
+    /// Sends SIGHUP.
+    pub fn hang_up(&self) {
+        let process = self.process.as_ref().expect("it runs");
         process.hang_up();
     }
 

@@ -75,6 +75,19 @@ impl Process {
         let _ = kill_process(Pid::from_child(&self.child), Signal::HUP);
     }
 
+    /// Ends it by SIGKILL, of which it cannot know, and waits until it is gone.
+    #[track_caller]
+    pub fn kill(mut self) {
+        let killed = self.child.kill().and_then(|()| self.child.wait());
+        let status = killed.expect("a child that was not waited for can be killed");
+        assert_eq!(
+            status.signal(),
+            Some(Signal::KILL.as_raw()),
+            "it had ended by itself ({status}); it wrote:\n{}",
+            self.stderr.text()
+        );
+    }
+
     /// Waits for its end. Panics at the deadline, with what it wrote; the process is then killed.
     #[track_caller]
     pub fn wait(mut self, within: Duration) -> Output {

@@ -25,6 +25,13 @@ impl User {
         }
     }
 
+    /// The same user with another access token.
+    #[must_use]
+    pub fn with_token(mut self, token: &str) -> Self {
+        token.clone_into(&mut self.token);
+        self
+    }
+
     /// The user's id.
     pub fn id(&self) -> &str {
         &self.id
@@ -51,6 +58,14 @@ impl User {
     #[track_caller]
     pub fn put(&self, body: impl Into<Vec<u8>>) -> Answer {
         self.send(Request::new("PUT", status_path(&self.id)).body(body))
+    }
+
+    /// Sets the user's presence, where the server may be gone before it answers: whether it has taken it.
+    pub fn try_set(&self, state: &str, status_msg: &str) -> bool {
+        let body = json!({"presence": state, "status_msg": status_msg});
+        let request = Request::new("PUT", status_path(&self.id)).body(body.to_string());
+        let answer = self.client.try_send(&request.token(&self.token));
+        answer.is_ok_and(|answer| answer.status == 200)
     }
 
     /// Asks for somebody's presence.
