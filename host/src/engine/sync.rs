@@ -83,7 +83,7 @@ impl Engine {
         let deadline = Instant::now() + request.timeout.min(MAX_TIMEOUT);
         let _running = shared.announce(session, request.set_presence).await?;
         match request.since {
-            Some(since) if !request.full_state => {
+            Some(since) if !request.full_state || shared.presence.enabled == Tracking::Disabled => {
                 shared
                     .incremental(session, since, deadline, &request.filter)
                     .await
@@ -245,7 +245,11 @@ impl Shared {
             if snapshot {
                 return Ok(self.initial(session, Some(&token), filter, All::Told).await);
             }
-            token = self.read_up_to(position, &token, &owed);
+            // While presence is disabled nothing is told, so a token stays where it was: who went offline by it is told when
+            // it is enabled again.
+            if self.presence.enabled != Tracking::Disabled {
+                token = self.read_up_to(position, &token, &owed);
+            }
             if owed.is_empty() {
                 catching_up = None;
             } else {

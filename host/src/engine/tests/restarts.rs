@@ -8,10 +8,11 @@ use presence_router_api::PresenceState::{Busy, Offline, Online, Unavailable};
 use tokio::time::advance;
 
 use crate::clock::{Clock, StandStill};
+use crate::config::Tracking;
 use crate::directory::StaticSource;
 use crate::engine::tests::broadcast::Broadcast;
 use crate::engine::tests::kit::{CALL_TIMEOUT, Client, Routed, clock, directory, setup};
-use crate::engine::{Engine, SetPresence};
+use crate::engine::{Engine, SetPresence, Setup};
 use crate::modules::puppet::{Asked, Mood, Puppet};
 use crate::storage::{Location, Storage};
 
@@ -41,7 +42,13 @@ impl Runs {
     }
 
     fn run(&self, rooms: &[&[&str]]) -> Engine {
+        self.run_set(rooms, |_| {})
+    }
+
+    /// With a config that is not the usual one.
+    fn run_set(&self, rooms: &[&[&str]], set: impl FnOnce(&mut Setup)) -> Engine {
         let mut setup = setup(Arc::clone(&self.clock), rooms);
+        set(&mut setup);
         let database = Location::File(self.path().join("presence.db"));
         setup.storage = Storage::open(&database).expect("opens");
         Engine::start(setup)
@@ -317,4 +324,26 @@ async fn positions_grow_although_the_clock_was_set_back() {
     assert!(bob.sync().await.is_empty());
     Client::new(&second, "alice").put(Online, "two").await;
     assert_eq!(bob.sync().await, ["alice online two"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_syncs_while_presence_is_disabled_is_told_who_went_offline_when_it_is_enabled_again() {
+    let runs = Runs::new();
+    let rooms: &[&[&str]] = &[&["alice", "bob"]];
+    let first = runs.run(rooms);
+    let mut bob = Client::new(&first, "bob");
+    Client::new(&first, "alice").put(Online, "").await;
+    assert_eq!(bob.sync().await, ["alice online"]);
+    runs.stop(&first).await;
+
+    let second = runs.run_set(rooms, |setup| setup.presence.enabled = Tracking::Disabled);
+    let mut bob = moved(&bob, &second, "bob");
+    assert!(bob.sync().await.is_empty());
+    assert!(bob.sync_full().await.is_empty());
+    runs.stop(&second).await;
+
+    let third = runs.run(rooms);
+    let mut bob = moved(&bob, &third, "bob");
+    assert_eq!(bob.sync().await, ["alice offline"]);
+    assert!(bob.sync().await.is_empty());
 }
