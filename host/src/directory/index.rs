@@ -279,6 +279,11 @@ impl Directory {
             .map(|(index, _)| RoomKey(number(index)))
     }
 
+    /// Whether a room counts for presence.
+    pub fn counts(&self, room: RoomKey) -> bool {
+        self.room(room).is_some_and(|room| !room.excluded)
+    }
+
     /// The key of a room that is known.
     pub fn room_key(&self, room_id: &str) -> Option<RoomKey> {
         self.room_keys.get(room_id).copied()

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use presence_router_api::{PresenceState, UserId};
+use presence_router_api::{PresenceState, SharedRoomPresence, UserId};
 use sha2::{Digest, Sha256};
 
 use crate::config::Tracking;
@@ -18,6 +18,8 @@ use crate::storage::{Restored, StoredModule, StoredPresence, StoredRoom, StoredR
 const RESERVED: u64 = 60_000_000;
 /// When fewer than these are left, more are noted.
 const RESERVE_AT: u64 = RESERVED / 2;
+/// Stands for the members of a room that does not count: when it does again, they are others than those who were there.
+const UNCOUNTED: [u8; 32] = [0; 32];
 
 /// What modules had routed in an earlier run, until they are attached.
 #[derive(Debug, Default)]
@@ -106,6 +108,9 @@ impl Routes {
         if is_new {
             writes.routed = settle_offline(world, feed);
         }
+        if feed.module().shared_room_presence() == SharedRoomPresence::Replace {
+            writes.rooms = uncount_rooms(&world.directory, attached);
+        }
         let yet_to_route = |user: &UserKey| !world.streams.is_settled(tag, *user);
         (world.directory.users().filter(yet_to_route).collect(), writes)
     }
@@ -175,7 +180,7 @@ pub(super) fn compare_rooms(
     let mut to_store = Vec::new();
     let rooms: Vec<_> = directory.counted_rooms().collect();
     for room in rooms {
-        let Some(mut stored) = describe(directory, room, 0) else {
+        let Some(mut stored) = describe(directory, SharedRoomPresence::Additive, room, 0) else {
             continue;
         };
         match known.get(stored.room_id.as_str()) {
@@ -193,11 +198,45 @@ pub(super) fn compare_rooms(
         }
         to_store.push(stored);
     }
+    let counts = |room_id: &str| {
+        let room = directory.room_key(room_id);
+        room.is_some_and(|room| directory.counts(room))
+    };
+    let uncounted = restored.rooms.iter().filter(|room| !counts(&room.room_id));
+    to_store.extend(
+        uncounted
+            .filter(|room| room.digest != UNCOUNTED)
+            .map(|room| StoredRoom {
+                digest: UNCOUNTED,
+                ..room.clone()
+            }),
+    );
     to_store
 }
 
+/// All rooms, as they are stored from when on a module replaces them.
+fn uncount_rooms(directory: &Directory, changed: u64) -> Vec<StoredRoom> {
+    let rooms = directory.counted_rooms();
+    rooms
+        .filter_map(|room| describe(directory, SharedRoomPresence::Replace, room, changed))
+        .collect()
+}
+
 /// A room as it is stored.
-pub(super) fn describe(directory: &Directory, room: RoomKey, changed: u64) -> Option<StoredRoom> {
+pub(super) fn describe(
+    directory: &Directory,
+    presence: SharedRoomPresence,
+    room: RoomKey,
+    changed: u64,
+) -> Option<StoredRoom> {
+    let room_id = directory.room_id(room)?.to_owned();
+    if presence == SharedRoomPresence::Replace || !directory.counts(room) {
+        return Some(StoredRoom {
+            room_id,
+            digest: UNCOUNTED,
+            changed,
+        });
+    }
     let mut members: Vec<&str> = directory
         .members(room)
         .iter()
@@ -212,7 +251,7 @@ pub(super) fn describe(directory: &Directory, room: RoomKey, changed: u64) -> Op
         digest.update([0]);
     }
     Some(StoredRoom {
-        room_id: directory.room_id(room)?.to_owned(),
+        room_id,
         digest: digest.finalize().into(),
         changed,
     })

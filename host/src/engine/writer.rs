@@ -229,7 +229,7 @@ fn writes(world: &World, outcome: &mut Outcome, reserved: &mut Reserved) -> Writ
         rooms: outcome
             .rooms
             .iter()
-            .filter_map(|room| restore::describe(&world.directory, *room, position))
+            .filter_map(|room| restore::describe(&world.directory, world.room_presence, *room, position))
             .collect(),
         reserved: reserved.next(position),
         ..Writes::default()

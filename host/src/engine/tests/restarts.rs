@@ -347,3 +347,53 @@ async fn who_syncs_while_presence_is_disabled_is_told_who_went_offline_when_it_i
     assert_eq!(bob.sync().await, ["alice offline"]);
     assert!(bob.sync().await.is_empty());
 }
+
+/// Alice changes in a run in which the room that she shares with Bob does not count; Bob syncs, and hears of it in the next.
+async fn check_a_run_without_the_room(between: impl AsyncFnOnce(&Runs) -> Engine) {
+    let runs = Runs::new();
+    let rooms: &[&[&str]] = &[&["alice", "bob"]];
+    let first = runs.run(rooms);
+    let mut bob = Client::new(&first, "bob");
+    Client::new(&first, "alice").put(Online, "").await;
+    assert_eq!(bob.sync().await, ["alice online"]);
+    runs.stop(&first).await;
+
+    let second = between(&runs).await;
+    let mut bob = moved(&bob, &second, "bob");
+    Client::new(&second, "alice").put(Unavailable, "").await;
+    assert!(bob.sync().await.is_empty());
+    runs.stop(&second).await;
+
+    let third = runs.run(rooms);
+    let mut bob = moved(&bob, &third, "bob");
+    assert_eq!(bob.sync().await, ["alice unavailable"]);
+    assert!(bob.sync().await.is_empty());
+    runs.stop(&third).await;
+    let fourth = runs.run(rooms);
+    assert!(moved(&bob, &fourth, "bob").sync().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_room_that_was_gone_for_a_run_introduces_its_members_when_it_is_back() {
+    check_a_run_without_the_room(async |runs| runs.run(&[])).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_room_that_was_excluded_for_a_run_introduces_its_members_when_it_counts_again() {
+    check_a_run_without_the_room(async |runs| {
+        runs.run_set(&[&["alice", "bob"]], |setup| {
+            setup.excluded_rooms = vec!["!0:example.org".to_owned()];
+        })
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn rooms_that_a_module_replaced_for_a_run_introduce_their_members_when_they_count_again() {
+    check_a_run_without_the_room(async |runs| {
+        let puppet = Arc::new(Puppet::silent().replacing());
+        let rooms: &[&[&str]] = &[&["alice", "bob"]];
+        runs.run_with(rooms, &[("", &puppet)]).await.engine
+    })
+    .await;
+}
