@@ -139,12 +139,22 @@ impl Streams {
 
     /// The users whose newest change a module did not route up to a position: later, or not yet.
     pub fn unsettled_at(&self, module: ModuleTag, position: u64) -> impl Iterator<Item = UserKey> + '_ {
-        let log = self.log(module);
-        self.changes.users().filter_map(move |(user, entry)| {
-            let settled = log.and_then(|log| log.settled_of(user));
-            let in_time = settled.is_some_and(|(change, at)| change == entry.position && at <= position);
-            (!in_time).then_some(user)
-        })
+        let users = self.changes.users().map(|(user, _)| user);
+        users.filter(move |user| !self.was_settled_at(module, *user, position))
+    }
+
+    /// Whether a module had routed a user's newest change up to a position, or had nothing to do with it.
+    fn was_settled_at(&self, module: ModuleTag, user: UserKey, position: u64) -> bool {
+        let settled = self.log(module).and_then(|log| log.settled_of(user));
+        let (change, at) = settled.unwrap_or_default();
+        change == self.last_change(user) && at <= position
+    }
+
+    /// Whether a token has not read of each module what became of a user's newest change: so the reader may know what they
+    /// were before.
+    pub fn is_unread(&self, user: UserKey, token: &SyncToken) -> bool {
+        self.modules()
+            .any(|module| !self.was_settled_at(module, user, self.cursor(module, token).routed))
     }
 
     /// Notes what a module routed to an audience, and returns the audience's members. `resolve` finds them the first time.

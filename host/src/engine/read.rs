@@ -55,7 +55,10 @@ impl Shared {
         let mut seen = self.changed_contacts(&world, reader, token.stream);
         let introduced = world.shared_rooms().newly_shown(reader, token.stream);
         if !introduced.is_empty() {
-            let worth = |user: &UserKey| world.is_worth_introducing(*user, now);
+            // Who has gone is worth it for a reader who may know otherwise, by a module that showed them.
+            let worth = |user: &UserKey| {
+                world.is_worth_introducing(*user, now) || world.streams.is_unread(*user, token)
+            };
             seen.extend(introduced.into_iter().filter(worth));
             seen.sort_unstable();
             seen.dedup();

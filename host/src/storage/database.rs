@@ -18,6 +18,17 @@ use super::rows::put_all;
 /// A transaction that takes longer is reported.
 const SLOW: Duration = Duration::from_secs(1);
 
+/// Says to other servers that the database is open, until it is dropped.
+pub(super) struct Lock(pub(super) File);
+
+impl Drop for Lock {
+    /// Closing the file is not enough: a process that was forked a moment ago has it open too, until it runs its own program.
+    fn drop(&mut self) {
+        // What fails to be unlocked is unlocked with the process.
+        let _ = self.0.unlock();
+    }
+}
+
 /// Closed before it is unlocked: fields drop in this order.
 pub(super) struct Database {
     connection: Connection,
@@ -25,7 +36,7 @@ pub(super) struct Database {
     sizes: HashMap<Arc<str>, u64>,
     name: Arc<str>,
     metrics: StorageMetrics,
-    _lock: Option<File>,
+    _lock: Option<Lock>,
 }
 
 impl Database {
@@ -33,7 +44,7 @@ impl Database {
         path: &Path,
         connection: Connection,
         sizes: HashMap<Arc<str>, u64>,
-        lock: Option<File>,
+        lock: Option<Lock>,
     ) -> Self {
         Self {
             connection,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::database::Database;
+use super::database::{Database, Lock};
 use super::error::OpenError;
 use super::records::{Restored, StoredModule, StoredPresence, StoredRoom, StoredRoute};
 use super::rows::{ReadError, Reserved, Snapshot, read_all};
@@ -91,7 +91,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 /// Held as long as the file is open: also after a `kill -9` the system ends it with the process. The file stays: were
 /// it removed, two servers could each lock a file of that name.
-fn lock(path: &Path) -> Result<File, OpenError> {
+fn lock(path: &Path) -> Result<Lock, OpenError> {
     let name = beside(path, ".lock");
     let opened = OpenOptions::new()
         .write(true)
@@ -101,7 +101,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
         .open(&name);
     let file = opened.map_err(|source| unwritable(&name, source))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse {
             path: path.to_owned(),
         }),
@@ -187,7 +187,7 @@ fn check_header(path: &Path, file: File) -> Result<(), OpenError> {
 fn finish(
     path: &Path,
     mut connection: Connection,
-    lock: Option<File>,
+    lock: Option<Lock>,
 ) -> Result<(Database, Restored), OpenError> {
     let sqlite = |error| failed(path, error);
     // Until all is checked, what is in the log stays there.

@@ -288,7 +288,7 @@ async fn of_who_is_there_and_does_nothing_a_sign_of_life_waits_every_25_minutes(
     let mut bob = server.client("bob");
     bob.sync().await;
     for _ in 0..2 {
-        tokio::time::sleep(PING - Duration::from_secs(10)).await;
+        tokio::time::sleep(PING.saturating_sub(Duration::from_secs(10))).await;
         assert!(server.nothing_waits());
         tokio::time::sleep(Duration::from_secs(10)).await;
         assert_eq!(server.taken_for(AT_OTHER), ["@alice:example.org unavailable"]);

@@ -69,7 +69,7 @@ pub(super) fn serve(rooms: &[&[&str]]) -> Engine {
 pub(super) struct Routed {
     pub(super) time: StandStill,
     pub(super) engine: Engine,
-    puppets: Vec<Arc<Puppet>>,
+    pub(super) puppets: Vec<Arc<Puppet>>,
 }
 
 /// Starts a server with modules.

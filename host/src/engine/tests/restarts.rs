@@ -13,7 +13,7 @@ use crate::directory::StaticSource;
 use crate::engine::tests::broadcast::Broadcast;
 use crate::engine::tests::kit::{CALL_TIMEOUT, Client, Routed, clock, directory, setup};
 use crate::engine::{Engine, SetPresence, Setup};
-use crate::modules::puppet::{Asked, Mood, Puppet};
+use crate::modules::puppet::{Asked, Gate, Mood, Puppet};
 use crate::storage::{Location, Storage};
 
 const ALL_TO_EVE: Broadcast = Broadcast {
@@ -250,6 +250,31 @@ async fn who_was_seen_by_a_room_and_has_gone_is_told_of_by_a_module_that_failed_
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_was_shown_by_a_module_and_has_gone_is_told_of_also_when_a_room_shows_them_now() {
+    let runs = Runs::new();
+    let first = runs.run_with(&[], &[("same", &ALL_TO_EVE.puppet())]).await;
+    let (alice, mut eve) = (first.client("alice"), first.client("eve"));
+    // Never online, and without a message: nothing to introduce her with.
+    alice.put(Unavailable, "").await;
+    first.settle().await;
+    assert_eq!(eve.sync().await, ["alice unavailable"]);
+    let (gate, opener) = Gate::closed();
+    first.puppets[0].set_mood(Mood::Block(gate));
+    alice.put(Offline, "").await;
+    // Read before it is routed.
+    assert!(eve.sync().await.is_empty());
+    drop(opener);
+    first.settle().await;
+    runs.stop(&first.engine).await;
+
+    let together: &[&[&str]] = &[&["alice", "eve"]];
+    let second = runs.run_with(together, &[("same", &ALL_TO_EVE.puppet())]).await;
+    let mut eve = moved(&eve, &second.engine, "eve");
+    assert_eq!(eve.sync().await, ["alice offline"]);
+    assert!(eve.sync().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_module_has_nothing_to_do_with_who_was_offline_before_it() {
     let runs = Runs::new();
     let first = runs.run(&[]);
@@ -396,4 +421,57 @@ async fn rooms_that_a_module_replaced_for_a_run_introduce_their_members_when_the
         runs.run_with(rooms, &[("", &puppet)]).await.engine
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_successor_of_a_module_that_failed_tells_who_went_offline_meanwhile() {
+    let runs = Runs::new();
+    let broken = ALL_TO_EVE.puppet();
+    let first = runs.run_with(&[], &[("one", &broken)]).await;
+    let (alice, mut eve) = (first.client("alice"), first.client("eve"));
+    alice.put(Online, "").await;
+    first.routed("alice").await;
+    assert_eq!(eve.sync().await, ["alice online"]);
+    broken.set_mood(Mood::Fail);
+    alice.put(Offline, "").await;
+    assert!(eve.sync().await.is_empty());
+    runs.stop(&first.engine).await;
+
+    // The first successor is broken as well.
+    let broken = ALL_TO_EVE.puppet();
+    broken.set_mood(Mood::Fail);
+    let second = runs.run_with(&[], &[("two", &broken)]).await;
+    let mut eve = moved(&eve, &second.engine, "eve");
+    assert!(eve.sync().await.is_empty());
+    runs.stop(&second.engine).await;
+
+    let third = runs.run_with(&[], &[("three", &ALL_TO_EVE.puppet())]).await;
+    third.settle().await;
+    let mut eve = moved(&eve, &third.engine, "eve");
+    assert_eq!(eve.sync().await, ["alice offline"]);
+    assert!(eve.sync().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_successor_of_a_module_tells_who_went_offline_and_was_not_read() {
+    let runs = Runs::new();
+    let first = runs.run_with(&[], &[("one", &ALL_TO_EVE.puppet())]).await;
+    let (alice, mut eve) = (first.client("alice"), first.client("eve"));
+    let mut ahead = first.client("eve/2");
+    alice.put(Online, "").await;
+    first.routed("alice").await;
+    assert_eq!(eve.sync().await, ["alice online"]);
+    assert_eq!(ahead.sync().await, ["alice online"]);
+    alice.put(Offline, "").await;
+    first.routed("alice").await;
+    assert_eq!(ahead.sync().await, ["alice offline"]);
+    runs.stop(&first.engine).await;
+
+    let second = runs.run_with(&[], &[("two", &ALL_TO_EVE.puppet())]).await;
+    second.settle().await;
+    let mut eve = moved(&eve, &second.engine, "eve");
+    assert_eq!(eve.sync().await, ["alice offline"]);
+    assert!(eve.sync().await.is_empty());
+    let mut ahead = moved(&ahead, &second.engine, "eve/2");
+    assert!(ahead.sync().await.is_empty());
 }

@@ -54,7 +54,7 @@ async fn who_was_online_when_presence_was_disabled_is_offline_and_that_is_told_o
         let mut waiting = moved(&bob, &disabled);
         assert!(waiting.sync().await.is_empty());
         assert!(Client::new(&disabled, "bob/2").sync().await.is_empty());
-        assert_eq!(waiting.look_at("alice").await.as_deref(), Some("offline hi"));
+        assert_eq!(waiting.look_at("alice").await.as_deref(), Some("offline"));
         stop(disabled).await;
     }
 

@@ -263,7 +263,7 @@ impl Play {
             let answer = newcomer.client.answer(false).await;
             newcomer.take(self.engine(), &answer, Repeats::Nothing, &self.sight);
             assert_eq!(stream.known, newcomer.known, "of {device:?}");
-            self.check_first(device, &answer.events.len(), &newcomer);
+            self.check_first(device, answer.events.len(), &newcomer);
         }
         self.check_looks().await;
     }
@@ -273,7 +273,7 @@ impl Play {
     }
 
     /// A first sync has all whom one sees, but offline ones only when they are wanted.
-    fn check_first(&self, device: Device, events: &usize, newcomer: &Stream) {
+    fn check_first(&self, device: Device, events: usize, newcomer: &Stream) {
         let world = self.engine().0.world.read();
         let is_told = |user: &usize| {
             let key = world.directory.key(id(USERS[*user]).as_str()).expect("known");
@@ -282,16 +282,16 @@ impl Play {
                 && (self.include_offline || world.presence.state(key).state != Offline)
         };
         let expected = (0..USERS.len()).filter(is_told).count();
-        assert_eq!(*events, expected, "of {device:?}");
+        assert_eq!(events, expected, "of {device:?}");
     }
 
     async fn check_looks(&self) {
-        for reader in 0..USERS.len() {
+        for (reader, reading) in USERS.iter().enumerate() {
             for (user, name) in USERS.iter().enumerate() {
                 let seen = client(self.engine(), (reader, 1)).look_at(name).await;
                 let is = self.state_of(name);
                 let expected = self.sight.sees(reader, user).then_some(is);
-                assert_eq!(seen, expected, "{} looks at {name}", USERS[reader]);
+                assert_eq!(seen, expected, "{reading} looks at {name}");
             }
         }
     }

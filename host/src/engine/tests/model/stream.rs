@@ -111,9 +111,8 @@ impl Stream {
             );
         }
         if std::mem::take(&mut self.snapshot) {
-            for user in self.missing_in_snapshot(engine, sight, &told) {
-                panic!("{name} gets a snapshot without {}", USERS[user]);
-            }
+            let missing = self.missing_in_snapshot(engine, sight, &told);
+            assert!(missing.is_empty(), "{name} gets a snapshot without {missing:?}");
         }
         let world = engine.0.world.read();
         for event in &answer.events {
