@@ -37,11 +37,20 @@ pub struct Loader {
 impl Loader {
     /// Makes the directory of the private copies.
     pub fn new() -> Result<Self, StageError> {
-        Ok(Self {
-            cache: ModuleCache::new()?,
+        Ok(Self::of(ModuleCache::new()?))
+    }
+
+    /// The same, with that directory in `parent`.
+    pub fn new_in(parent: &Path) -> Result<Self, StageError> {
+        Ok(Self::of(ModuleCache::new_in(parent)?))
+    }
+
+    fn of(cache: ModuleCache) -> Self {
+        Self {
+            cache,
             host: HostAbi::this(),
             libraries: LibrarySearch::of_this_process(),
-        })
+        }
     }
 
     /// Locates, copies, inspects and opens. Code of the module runs in the last step alone, once all checks

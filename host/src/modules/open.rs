@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use abi_stable::StableAbi;
@@ -31,13 +32,14 @@ pub const MAX_OPENED: usize = 10_000;
 
 static OPENED: AtomicUsize = AtomicUsize::new(0);
 
-/// A library whose root module the host may call.
+/// A library whose root module the host may call. A clone is the same library, for another instance of it.
+#[derive(Clone)]
 pub struct Opened {
     pub(super) identity: Identity,
     pub(super) root: RouterModuleRef,
     /// The private copy stays while the module may be used: the dynamic linker needs it no more, but a
     /// backtrace reads its symbols from it.
-    pub(super) copy: Option<Staged>,
+    pub(super) copy: Option<Arc<Staged>>,
 }
 
 /// Why a library was not opened.
@@ -164,7 +166,7 @@ impl Opened {
         Ok(Self {
             identity,
             root,
-            copy: Some(staged),
+            copy: Some(Arc::new(staged)),
         })
     }
 

@@ -49,7 +49,7 @@ pub struct Running {
     shared_rooms: SharedRoomPresence,
     call_timeout: Duration,
     metrics: ModuleMetrics,
-    _copy: Option<Staged>,
+    _copy: Option<Arc<Staged>>,
 }
 
 /// Why a module did not start.
