@@ -13,3 +13,4 @@ pub mod presence;
 pub mod routing;
 pub mod sha256;
 pub mod storage;
+pub mod verify;

@@ -9,6 +9,7 @@ mod modules;
 mod problem;
 mod reload;
 mod run;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,6 +17,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::cli::problem::Problems;
+use crate::verify::CHILD_COMMAND;
 
 /// A Matrix presence server whose routing is decided by modules.
 ///
@@ -34,6 +36,7 @@ Examples:
   presence-router check -c homeserver.yaml        is the config right, do its modules load?
   presence-router run -c homeserver.yaml          serve
   presence-router inspect libbroadcast.so         what is this library? (runs none of its code)
+  presence-router verify libbroadcast.so          does it keep the contract of modules?
 
 Exit codes: 0 fine, 1 refused, 2 wrong usage.";
 
@@ -55,6 +58,14 @@ enum Command {
     /// Reads the library's file: what it is, which versions it was built with, and whether this host would load it. The
     /// exit code is 1 when it would not.
     Inspect(inspect::Arguments),
+    /// Tests whether a module keeps the contract
+    ///
+    /// Loads the library as the server does, around it a small server that is told to fail, and makes each check in a process of
+    /// its own. Progress goes to stderr, the report to stdout. The exit code is 1 when the module does not pass.
+    Verify(verify::Arguments),
+    /// A check of `verify`
+    #[command(name = CHILD_COMMAND, hide = true)]
+    VerifyChild,
 }
 
 #[derive(Debug, Args)]
@@ -95,6 +106,8 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => (arguments.output.format, run::run(&arguments)),
         Command::Check(arguments) => (arguments.output.format, check::check(&arguments)),
         Command::Inspect(arguments) => (arguments.output.format, inspect::inspect(&arguments)),
+        Command::Verify(arguments) => (arguments.problem_format(), verify::verify(&arguments)),
+        Command::VerifyChild => (Format::Text, verify::verify_child()),
     };
     match result {
         Ok(code) => code,
