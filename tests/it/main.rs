@@ -28,4 +28,5 @@ mod synapse_cases;
 mod sync;
 mod third_party;
 mod timeouts;
+mod verify;
 mod wrong_answers;
