@@ -9,6 +9,7 @@ mod joins;
 mod kit;
 mod measured;
 mod model;
+mod restarted_modules;
 mod restarts;
 mod rooms;
 mod routed;
