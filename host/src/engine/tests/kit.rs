@@ -151,17 +151,23 @@ impl Routed {
         }
     }
 
-    /// Waits until the modules have routed all and can be asked.
+    /// Waits until the modules have routed all and can be asked, and nobody is due a timeout.
     pub(super) async fn settle(&self) {
-        up_to_date(&self.engine).await;
         let ready = |feed: &Arc<Feed>| {
             let module = feed.module();
             feed.dirty.lock().is_empty() && module.running_calls() == 0 && module.quarantined_for().is_none()
         };
-        self.pass_by(Duration::from_millis(100), || {
-            USERS.iter().all(|name| self.is_settled(name)) && self.engine.0.feeds().iter().all(ready)
-        })
-        .await;
+        // While time passes for the modules, it does for the users.
+        loop {
+            up_to_date(&self.engine).await;
+            self.pass_by(Duration::from_millis(100), || {
+                USERS.iter().all(|name| self.is_settled(name)) && self.engine.0.feeds().iter().all(ready)
+            })
+            .await;
+            if !is_due(&self.engine) {
+                return;
+            }
+        }
     }
 
     fn is_settled(&self, name: &str) -> bool {
@@ -192,18 +198,14 @@ pub(super) fn has_rooms(engine: &Engine, directory: &config::Directory) -> bool 
 
 /// Waits until the timeouts that are due have been applied.
 pub(super) async fn up_to_date(engine: &Engine) {
-    let due = |now| {
-        engine
-            .0
-            .world
-            .read()
-            .presence
-            .next_timeout()
-            .is_some_and(|at| at <= now)
-    };
-    while due(engine.0.clock.now_ms()) {
+    while is_due(engine) {
         tokio::task::yield_now().await;
     }
+}
+
+fn is_due(engine: &Engine) -> bool {
+    let next = engine.0.world.read().presence.next_timeout();
+    next.is_some_and(|at| at <= engine.0.clock.now_ms())
 }
 
 pub(super) fn key(engine: &Engine, name: &str) -> UserKey {

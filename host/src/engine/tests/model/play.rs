@@ -286,12 +286,12 @@ impl Play {
     }
 
     async fn check_looks(&self) {
-        for (reader, reading) in USERS.iter().enumerate() {
+        for (reader, reader_name) in USERS.iter().enumerate() {
             for (user, name) in USERS.iter().enumerate() {
                 let seen = client(self.engine(), (reader, 1)).look_at(name).await;
                 let is = self.state_of(name);
                 let expected = self.sight.sees(reader, user).then_some(is);
-                assert_eq!(seen, expected, "{reading} looks at {name}");
+                assert_eq!(seen, expected, "{reader_name} looks at {name}");
             }
         }
     }

@@ -152,7 +152,12 @@ impl Stream {
         }
     }
 
-    fn missing_in_snapshot(&self, engine: &Engine, sight: &Sight, told: &BTreeSet<usize>) -> Vec<usize> {
+    fn missing_in_snapshot(
+        &self,
+        engine: &Engine,
+        sight: &Sight,
+        told: &BTreeSet<usize>,
+    ) -> Vec<&'static str> {
         let is_online = |user: usize| {
             let user = key(engine, USERS[user]);
             engine.0.world.read().is_online(user)
@@ -160,6 +165,7 @@ impl Stream {
         (0..USERS.len())
             .filter(|user| sight.sees_by_rooms(self.reader(), *user) && self.wants(*user))
             .filter(|user| is_online(*user) && !told.contains(user))
+            .map(|user| USERS[user])
             .collect()
     }
 }
