@@ -159,3 +159,56 @@ async fn a_new_module_has_nothing_to_do_with_who_was_offline_before_it() {
         runs.stop(&next.engine).await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_successor_of_a_module_that_failed_tells_who_went_offline_meanwhile() {
+    let runs = Runs::new();
+    let broken = ALL_TO_EVE.puppet();
+    let first = runs.run_with(&[], &[("one", &broken)]).await;
+    let (alice, mut eve) = (first.client("alice"), first.client("eve"));
+    alice.put(Online, "").await;
+    first.routed("alice").await;
+    assert_eq!(eve.sync().await, ["alice online"]);
+    broken.set_mood(Mood::Fail);
+    alice.put(Offline, "").await;
+    assert!(eve.sync().await.is_empty());
+    runs.stop(&first.engine).await;
+
+    // The first successor is broken as well.
+    let broken = ALL_TO_EVE.puppet();
+    broken.set_mood(Mood::Fail);
+    let second = runs.run_with(&[], &[("two", &broken)]).await;
+    let mut eve = moved(&eve, &second.engine, "eve");
+    assert!(eve.sync().await.is_empty());
+    runs.stop(&second.engine).await;
+
+    let third = runs.run_with(&[], &[("three", &ALL_TO_EVE.puppet())]).await;
+    third.settle().await;
+    let mut eve = moved(&eve, &third.engine, "eve");
+    assert_eq!(eve.sync().await, ["alice offline"]);
+    assert!(eve.sync().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_successor_of_a_module_tells_who_went_offline_and_was_not_read() {
+    let runs = Runs::new();
+    let first = runs.run_with(&[], &[("one", &ALL_TO_EVE.puppet())]).await;
+    let (alice, mut eve) = (first.client("alice"), first.client("eve"));
+    let mut ahead = first.client("eve/2");
+    alice.put(Online, "").await;
+    first.routed("alice").await;
+    assert_eq!(eve.sync().await, ["alice online"]);
+    assert_eq!(ahead.sync().await, ["alice online"]);
+    alice.put(Offline, "").await;
+    first.routed("alice").await;
+    assert_eq!(ahead.sync().await, ["alice offline"]);
+    runs.stop(&first.engine).await;
+
+    let second = runs.run_with(&[], &[("two", &ALL_TO_EVE.puppet())]).await;
+    second.settle().await;
+    let mut eve = moved(&eve, &second.engine, "eve");
+    assert_eq!(eve.sync().await, ["alice offline"]);
+    assert!(eve.sync().await.is_empty());
+    let mut ahead = moved(&ahead, &second.engine, "eve/2");
+    assert!(ahead.sync().await.is_empty());
+}
