@@ -137,24 +137,33 @@ impl Streams {
             .filter(|update| update.change == self.last_change(update.user))
     }
 
-    /// The users whose newest change a module did not route up to a position: later, or not yet.
-    pub fn unsettled_at(&self, module: ModuleTag, position: u64) -> impl Iterator<Item = UserKey> + '_ {
+    /// The users of whom a token has not read what a module did with their newest change: it routed that later, or has not
+    /// yet, and it was not asked about them since either. So the reader may know what they were before.
+    pub fn unread<'a>(
+        &'a self,
+        module: ModuleTag,
+        token: &'a SyncToken,
+    ) -> impl Iterator<Item = UserKey> + 'a {
+        let cursor = self.cursor(module, token);
         let users = self.changes.users().map(|(user, _)| user);
-        users.filter(move |user| !self.was_settled_at(module, *user, position))
+        users.filter(move |user| self.is_unread_at(module, *user, cursor))
     }
 
-    /// Whether a module had routed a user's newest change up to a position, or had nothing to do with it.
-    fn was_settled_at(&self, module: ModuleTag, user: UserKey, position: u64) -> bool {
-        let settled = self.log(module).and_then(|log| log.settled_of(user));
-        let (change, at) = settled.unwrap_or_default();
-        change == self.last_change(user) && at <= position
-    }
-
-    /// Whether a token has not read of each module what became of a user's newest change: so the reader may know what they
-    /// were before.
+    /// Whether a token has not read of each module what it did with a user's newest change.
     pub fn is_unread(&self, user: UserKey, token: &SyncToken) -> bool {
         self.modules()
-            .any(|module| !self.was_settled_at(module, user, self.cursor(module, token).routed))
+            .any(|module| self.is_unread_at(module, user, self.cursor(module, token)))
+    }
+
+    fn is_unread_at(&self, module: ModuleTag, user: UserKey, cursor: Cursor) -> bool {
+        let newest = self.last_change(user);
+        let settled = self.log(module).and_then(|log| log.settled_of(user));
+        let was_settled = settled.is_some_and(|(change, at)| {
+            // What it had nothing to do with was for others to tell, when it happened.
+            let at = if at == NEVER { change } else { at };
+            change == newest && at <= cursor.routed
+        });
+        newest > cursor.fetched && !was_settled
     }
 
     /// Notes what a module routed to an audience, and returns the audience's members. `resolve` finds them the first time.

@@ -66,8 +66,8 @@ impl Shared {
                     let told = |user: &UserKey| {
                         streams.was_told(session.user, &token, *user, streams.last_change(*user))
                     };
-                    let unsettled = streams.unsettled_at(feed.tag(), cursor.routed);
-                    let unseen = unsettled.filter(|user| !rooms.shows(session.user, *user));
+                    let unread = streams.unread(feed.tag(), &token);
+                    let unseen = unread.filter(|user| !rooms.shows(session.user, *user));
                     missed.extend(unseen.filter(|user| !told(user)));
                 }
                 missed.sort_unstable();

@@ -162,11 +162,9 @@ impl Shared {
                 if with_offline {
                     return Wanted::Everybodys;
                 }
-                // A token that has read nothing that was routed knows of nobody who could have gone.
-                let read = since.map_or(0, |since| streams.cursor(feed.tag(), since).routed);
-                let mut unread: Vec<_> = match read {
-                    0 => Vec::new(),
-                    read => streams.unsettled_at(feed.tag(), read).collect(),
+                let mut unread: Vec<_> = match since {
+                    None => Vec::new(),
+                    Some(since) => streams.unread(feed.tag(), since).collect(),
                 };
                 unread.sort_unstable();
                 Wanted::NotOfflineAnd(unread)

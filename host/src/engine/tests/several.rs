@@ -6,7 +6,7 @@ use std::time::Duration;
 use presence_router_api::PresenceState::{Offline, Online, Unavailable};
 
 use crate::engine::tests::broadcast::Broadcast;
-use crate::engine::tests::kit::serve_routed;
+use crate::engine::tests::kit::{id, serve_routed};
 use crate::modules::puppet::{Mood, Puppet};
 
 const ALL_TO_EVE: Broadcast = Broadcast {
@@ -125,5 +125,48 @@ async fn a_router_that_comes_instead_of_rooms_tells_who_has_gone_since_they_were
     let server = server.attach(&router).await;
     server.settle().await;
     assert_eq!(eve.sync().await, ["alice offline"]);
+    assert!(eve.sync().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_snapshot_says_who_has_gone_when_a_router_came_instead_of_rooms_and_only_once() {
+    let server = serve_routed(&[&["alice", "eve"]], &[]).await;
+    let (alice, mut eve) = (server.client("alice"), server.client("eve"));
+    alice.put(Online, "").await;
+    assert_eq!(eve.sync().await, ["alice online"]);
+    alice.put(Offline, "").await;
+    let services = server.engine.services();
+    let snapshot = services.send_local_online_presence_to(vec![id("eve")]);
+    snapshot.await.expect("noted");
+    let router = Arc::new(ALL_TO_EVE.plain_puppet().replacing());
+    let server = server.attach(&router).await;
+    server.settle().await;
+    assert_eq!(eve.sync().await, ["alice offline"]);
+    let services = server.engine.services();
+    let again = services.send_local_online_presence_to(vec![id("eve")]);
+    again.await.expect("noted");
+    assert!(eve.sync().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_snapshot_does_not_say_again_who_has_gone_though_that_was_routed_late() {
+    let puppet = ALL_TO_EVE.puppet();
+    let server = serve_routed(&[], &[&puppet]).await;
+    let alice = server.client("alice");
+    alice.put(Online, "").await;
+    server.routed("alice").await;
+    let mut eve = server.client("eve");
+    assert_eq!(eve.sync().await, ["alice online"]);
+    puppet.set_mood(Mood::Fail);
+    let asked = puppet.asked().len();
+    alice.put(Offline, "").await;
+    puppet.asked_until(|all| all.len() > asked).await;
+    // By asking, before it is routed.
+    puppet.set_mood(Mood::Answer);
+    assert_eq!(eve.sync_full().await, ["alice offline"]);
+    server.settle().await;
+    let services = server.engine.services();
+    let snapshot = services.send_local_online_presence_to(vec![id("eve")]);
+    snapshot.await.expect("noted");
     assert!(eve.sync().await.is_empty());
 }
