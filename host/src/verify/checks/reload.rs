@@ -15,19 +15,15 @@ pub(super) async fn make(bench: &Bench, outcome: &mut Outcome) -> Result<(), Fin
     for _ in 0..WARM_UP {
         all.push(cycle(bench, "warming up").await?);
     }
-    until_gone(|| all.iter().all(Remains::is_gone)).await;
+    // What stays after three stays after a hundred: that takes no more waiting to show.
+    gone(&all).await?;
     let (before, memory_before) = (resources()?, memory());
     for number in 1..=CYCLES {
         all.push(cycle(bench, &format!("reload {number}")).await?);
     }
     bench.step("waiting until nothing is left of the instances");
-    until_gone(|| all.iter().all(Remains::is_gone)).await;
-    let alive = all.iter().filter(|remains| !remains.is_gone()).count();
-    if alive > 0 {
-        outcome.find(Finding::failure(format!(
-            "{alive} of {} instances are still there",
-            all.len()
-        )));
+    if let Err(finding) = gone(&all).await {
+        outcome.find(finding);
     }
     for left in left_over(&before).await? {
         outcome.find(Finding::failure(format!(
@@ -40,6 +36,18 @@ pub(super) async fn make(bench: &Bench, outcome: &mut Outcome) -> Result<(), Fin
         grown / 1024 / u64::try_from(CYCLES).unwrap_or(1)
     ));
     Ok(())
+}
+
+/// Waits until nothing is left of these instances.
+async fn gone(all: &[Remains]) -> Result<(), Finding> {
+    if until_gone(|| all.iter().all(Remains::is_gone)).await {
+        return Ok(());
+    }
+    let alive = all.iter().filter(|remains| !remains.is_gone()).count();
+    Err(Finding::failure(format!(
+        "{alive} of {} instances are still there after their shutdown",
+        all.len()
+    )))
 }
 
 async fn cycle(bench: &Bench, what: &str) -> Result<Remains, Finding> {
