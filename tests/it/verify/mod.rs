@@ -4,11 +4,15 @@ mod suite;
 mod verdicts;
 
 use std::path::Path;
+use std::time::Duration;
 
 use presence_router_tests::artifacts;
 use presence_router_tests::cli::Cli;
 use presence_router_tests::process::Output;
 use serde_json::Value;
+
+/// How long a suite may take: it loads a module some hundred times, beside other tests that do so.
+const SUITE: Duration = Duration::from_mins(5);
 
 /// Runs the suite over a library with a config, in the form for programs.
 #[track_caller]
@@ -24,7 +28,7 @@ fn verify(library: &Path, config: &Value, arguments: &[&str]) -> Output {
     ];
     let seed = ["--seed", "7", "--format", "json"];
     let more = seed.iter().chain(arguments).map(AsRef::as_ref);
-    Cli::new(fixed.into_iter().chain(more)).run()
+    Cli::new(fixed.into_iter().chain(more)).run_within(SUITE)
 }
 
 /// The check went so, and what was found has all of these parts. Whatever else was made passed, or was skipped.

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use crate::process::{Output, Process};
 use crate::{PATIENCE, artifacts};
@@ -41,7 +42,13 @@ impl Cli {
     /// Runs it to its end. Panics when there is none in time.
     #[track_caller]
     pub fn run(self) -> Output {
-        Process::start(self.0).wait(PATIENCE)
+        self.run_within(PATIENCE)
+    }
+
+    /// The same for a command that has more to do than most.
+    #[track_caller]
+    pub fn run_within(self, patience: Duration) -> Output {
+        Process::start(self.0).wait(patience)
     }
 }
 
