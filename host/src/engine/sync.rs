@@ -182,10 +182,17 @@ impl Shared {
             Tracking::Disabled => Vec::new(),
             Tracking::Enabled | Tracking::Untracked => world.shared_rooms().contacts(session.user),
         };
+        let introduced = since.map_or_else(Vec::new, |since| {
+            world.shared_rooms().newly_shown(session.user, since.stream)
+        });
         users.retain(|user| {
             with_offline
                 || world.presence.state(*user).state != PresenceState::Offline
                 || since.is_some_and(|since| world.streams.last_change(*user) > since.stream)
+                // A module has shown them before a room does, and the token has not read from it that they have gone.
+                || since.is_some_and(|since| {
+                    introduced.binary_search(user).is_ok() && world.streams.is_unread(*user, since)
+                })
         });
         let mut cursors = Vec::with_capacity(answers.len());
         for Fetched { module, users: shown } in &answers {

@@ -3,7 +3,7 @@
 use presence_router_api::PresenceState::{Offline, Online, Unavailable};
 
 use crate::engine::tests::broadcast::Broadcast;
-use crate::engine::tests::kit::Client;
+use crate::engine::tests::kit::{Client, id};
 use crate::engine::tests::restarts::{Runs, moved};
 use crate::modules::puppet::{Asked, Gate, Mood};
 
@@ -138,11 +138,21 @@ async fn who_was_shown_by_a_module_and_has_gone_is_told_of_also_when_a_room_show
     first.settle().await;
     runs.stop(&first.engine).await;
 
+    // By the next sync, and by a full snapshot.
     let together: &[&[&str]] = &[&["alice", "eve"]];
     let second = runs.run_with(together, &[("same", &ALL_TO_EVE.puppet())]).await;
-    let mut eve = moved(&eve, &second.engine, "eve");
-    assert_eq!(eve.sync().await, ["alice offline"]);
-    assert!(eve.sync().await.is_empty());
+    let (mut by_sync, mut by_snapshot) = (
+        moved(&eve, &second.engine, "eve"),
+        moved(&eve, &second.engine, "eve"),
+    );
+    assert_eq!(by_sync.sync().await, ["alice offline"]);
+    assert!(by_sync.sync().await.is_empty());
+    let services = second.engine.services();
+    let snapshot = services.send_local_online_presence_to(vec![id("eve")]);
+    snapshot.await.expect("noted");
+    assert_eq!(by_snapshot.sync().await, ["alice offline"]);
+    assert!(by_snapshot.sync().await.is_empty());
+    assert!(by_sync.sync().await.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
