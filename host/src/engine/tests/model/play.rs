@@ -31,7 +31,7 @@ pub(super) struct Play {
     puppets: Vec<Arc<Puppet>>,
     /// A number for each module, which is another when it is another module.
     forms: Vec<usize>,
-    /// Whether a module of this run has been in another mood than to answer.
+    /// Whether a module of this run has been in another mood than to answer, or may have had no time to.
     troubled: bool,
     /// Whether there was an earlier run.
     restarted: bool,
@@ -83,7 +83,14 @@ impl Play {
             Step::Show(device) => self.sync(*device, SetPresence::Online, false).await,
             Step::FullSync(device) => self.sync(*device, SetPresence::Offline, true).await,
             Step::Look(device, user) => self.look(*device, *user).await,
-            Step::Wait(ms) => tokio::time::advance(Duration::from_millis(*ms)).await,
+            Step::Wait(ms) => {
+                // The time of a call that runs may be over by then, whatever the module's mood.
+                let feeds = self.engine().0.feeds();
+                self.troubled |= feeds
+                    .iter()
+                    .any(|feed| !feed.dirty.lock().is_empty() || feed.module().running_calls() > 0);
+                tokio::time::advance(Duration::from_millis(*ms)).await;
+            }
             Step::SetByModule(user, state, message) => {
                 let update = PresenceUpdate {
                     status_msg: Some((*message).to_owned()),
