@@ -233,8 +233,10 @@ impl Play {
         }
         // What one module has told is no news by another, but only as long as the logs show it.
         let sight = &self.sight;
+        // What was told before a restart is not in them, nor is who was offline before a module came, and told by asking it.
+        let is_outside_logs = self.restarted || self.include_offline;
         let forgotten =
-            (0..USERS.len()).filter(|user| sight.may_be_told_twice(device.0, *user, self.restarted));
+            (0..USERS.len()).filter(|user| sight.may_be_told_twice(device.0, *user, is_outside_logs));
         stream.again.extend(forgotten);
         let answer = passing(&self.server, stream.client.answer(full_state)).await;
         stream.take(engine, &answer, repeats, &self.sight);

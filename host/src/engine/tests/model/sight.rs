@@ -124,12 +124,12 @@ impl Sight {
                 }))
     }
 
-    /// Whether several modules show a user to a reader, and it is not known to each what the others have told: because one of
-    /// them forgets it, or the server was restarted.
-    pub(super) fn may_be_told_twice(&self, reader: usize, user: usize, restarted: bool) -> bool {
+    /// Whether several modules show a user to a reader, and it may not be known to each what the others have told: because one
+    /// of them forgets it, or it is outside the logs.
+    pub(super) fn may_be_told_twice(&self, reader: usize, user: usize, is_outside_logs: bool) -> bool {
         let mut showing = self.modules.iter().filter(|module| module.shows(reader, user));
         let forgets = |module: &Broadcast| module.audience == AudienceKind::PerBatch;
-        self.shown_by(reader, user) > 1 && (restarted || showing.any(forgets))
+        self.shown_by(reader, user) > 1 && (is_outside_logs || showing.any(forgets))
     }
 
     /// How many modules show a user to a reader.
