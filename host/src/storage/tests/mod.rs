@@ -7,6 +7,7 @@ mod kill;
 mod measured;
 mod refused;
 mod requests;
+mod speed;
 mod version_1;
 
 use std::path::{Path, PathBuf};
