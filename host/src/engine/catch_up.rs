@@ -17,29 +17,6 @@ pub(super) struct CaughtUp {
 }
 
 impl Shared {
-    /// A token that has read the logs up to a position, but for those of modules that owe an answer.
-    pub(super) fn read_up_to(&self, position: u64, token: &SyncToken, owed: &[ModuleTag]) -> SyncToken {
-        let world = self.world.read();
-        let cursors: Vec<_> = world
-            .streams
-            .modules()
-            .map(|module| {
-                let cursor = world.streams.cursor(module, token);
-                let routed = if owed.contains(&module) {
-                    cursor.routed
-                } else {
-                    position
-                };
-                (module, Cursor { routed, ..cursor })
-            })
-            .collect();
-        let otherwise = Cursor {
-            routed: position,
-            ..token.common()
-        };
-        SyncToken::new(position, &cursors, otherwise)
-    }
-
     /// Asks the modules that owe an answer.
     pub(super) async fn catch_up(
         &self,

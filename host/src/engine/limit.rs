@@ -15,7 +15,7 @@ use governor::{Quota, RateLimiter};
 use parking_lot::Mutex;
 
 use crate::clock::Clock;
-use crate::config::{RateLimit, Tracking};
+use crate::config::RateLimit;
 use crate::engine::{Engine, Session};
 use crate::metrics::Limited;
 use crate::presence::UserKey;
@@ -41,7 +41,7 @@ impl Engine {
     /// [`RateLimited`] when there were more than `rc_presence` allows.
     pub fn admit_put(&self, session: &Session) -> Result<(), RateLimited> {
         // Nothing is set then, so there is nothing to limit.
-        if self.0.presence.enabled != Tracking::Enabled {
+        if !self.tracks_clients() {
             return Ok(());
         }
         let admitted = self.0.limits.put(session.user);

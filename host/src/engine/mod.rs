@@ -236,7 +236,7 @@ impl Engine {
 
     /// Whether clients say who is what. If not, what they set is taken and forgotten.
     pub fn tracks_clients(&self) -> bool {
-        self.0.presence.enabled == Tracking::Enabled
+        self.0.tracks_clients()
     }
 
     /// The longest `status_msg` that is taken, in bytes.
@@ -255,7 +255,7 @@ impl Engine {
         state: PresenceState,
         status_msg: Option<String>,
     ) -> Result<(), NotApplied> {
-        if self.0.presence.enabled != Tracking::Enabled {
+        if !self.tracks_clients() {
             return Ok(());
         }
         let (user, device) = (session.user, session.device_id.clone());
@@ -269,8 +269,8 @@ impl Engine {
         self.0.store(set).await
     }
 
-    /// The presence of `target`, if `session`'s user may see it (everybody's is offline while presence is disabled): their own, that of people who share a room, and what a
-    /// module says that they may see.
+    /// The presence of `target`, if `session`'s user may see it: their own, that of people who share a room, and what a
+    /// module says that they may see. While presence is disabled, everybody is offline to everybody.
     pub async fn presence_of(&self, session: &Session, target: &UserId) -> Option<PresenceContent> {
         let shared = &self.0;
         if shared.presence.enabled == Tracking::Disabled {
@@ -325,6 +325,10 @@ impl Engine {
 }
 
 impl Shared {
+    fn tracks_clients(&self) -> bool {
+        self.presence.enabled == Tracking::Enabled
+    }
+
     /// The modules' feeds, in the order in which they were attached.
     fn feeds(&self) -> Arc<[Arc<Feed>]> {
         Arc::clone(&self.feeds.read())

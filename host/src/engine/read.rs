@@ -2,23 +2,29 @@
 //! modules routed. Asks no module.
 
 use crate::config::Tracking;
-use crate::delivery::{ModuleTag, Owes, PresenceEvent, PresenceFilter, SyncToken};
+use crate::delivery::{Cursor, ModuleTag, Owes, PresenceEvent, PresenceFilter, SyncToken};
 use crate::engine::Shared;
 use crate::engine::sync::SyncError;
 use crate::engine::world::World;
 use crate::metrics::Read as Way;
 use crate::presence::UserKey;
 
+/// What a reader is to get.
+pub(super) enum Read {
+    /// What the logs hold.
+    Logs(Logs),
+    /// A full snapshot instead.
+    Snapshot,
+}
+
 /// What the logs hold.
-pub(super) struct Read {
+pub(super) struct Logs {
     /// What is news, as far as the filter admits it.
     pub(super) events: Vec<PresenceEvent>,
     /// The modules that must be asked for what the logs do not reach back to.
     pub(super) owed: Vec<ModuleTag>,
-    /// Up to here.
-    pub(super) position: u64,
-    /// Whether the reader is to get a full snapshot instead.
-    pub(super) snapshot: bool,
+    /// Has read them, but for those of modules that owe an answer.
+    pub(super) token: SyncToken,
 }
 
 impl Shared {
@@ -34,22 +40,20 @@ impl Shared {
         if token.furthest() > position {
             return Err(SyncError::UnknownToken);
         }
-        let mut read = Read {
-            events: Vec::new(),
-            owed: Vec::new(),
-            position,
-            snapshot: false,
-        };
         if self.presence.enabled == Tracking::Disabled {
-            return Ok(read);
+            // Nothing is told, so the token stays where it was: who went offline by it is told when presence is enabled again.
+            return Ok(Read::Logs(Logs {
+                events: Vec::new(),
+                owed: Vec::new(),
+                token: token.clone(),
+            }));
         }
         if world
             .snapshots
             .get(&reader)
             .is_some_and(|mark| token.stream < *mark)
         {
-            read.snapshot = true;
-            return Ok(read);
+            return Ok(Read::Snapshot);
         }
         let now = self.clock.now_ms();
         let mut seen = self.changed_contacts(&world, reader, token.stream);
@@ -63,18 +67,33 @@ impl Shared {
             seen.sort_unstable();
             seen.dedup();
         }
-        let modules: Vec<_> = world.streams.modules().collect();
-        for module in &modules {
-            let cursor = world.streams.cursor(*module, token);
-            let in_logs = cursor.routed >= world.streams.routed_floor(*module, reader);
-            if !in_logs || cursor.owes == Owes::All {
-                read.owed.push(*module);
+        let (mut routed, mut owed, mut cursors) = (Vec::new(), Vec::new(), Vec::new());
+        for module in world.streams.modules() {
+            let mut cursor = world.streams.cursor(module, token);
+            let in_logs = cursor.routed >= world.streams.routed_floor(module, reader);
+            if in_logs && cursor.owes == Owes::News {
+                let updates = world.streams.routed_after(module, reader, token);
+                routed.extend(updates.map(|update| update.user));
+                cursor.routed = position;
+            } else {
+                owed.push(module);
             }
+            cursors.push((module, cursor));
         }
-        let paid = modules.iter().filter(|module| !read.owed.contains(module));
-        seen.extend(routed(&world, reader, token, paid.copied()));
-        read.events = world.events(filter, seen.into_iter(), now);
-        Ok(read)
+        // Whom a reader sees by rooms is not told of a second time. Two modules, or two audiences, may name the same.
+        routed.retain(|user| !world.shared_rooms().shows(reader, *user));
+        routed.sort_unstable();
+        routed.dedup();
+        seen.extend(routed);
+        let otherwise = Cursor {
+            routed: position,
+            ..token.common()
+        };
+        Ok(Read::Logs(Logs {
+            events: world.events(filter, seen.into_iter(), now),
+            owed,
+            token: SyncToken::new(position, &cursors, otherwise),
+        }))
     }
 
     /// Of whom a reader sees by rooms, those who have changed after a position.
@@ -95,22 +114,4 @@ impl Shared {
             contacts
         }
     }
-}
-
-/// Of whom a reader does not see by rooms, those whom modules routed to them after a token.
-fn routed(
-    world: &World,
-    reader: UserKey,
-    token: &SyncToken,
-    modules: impl Iterator<Item = ModuleTag>,
-) -> Vec<UserKey> {
-    let rooms = world.shared_rooms();
-    let mut routed: Vec<_> = modules
-        .flat_map(|module| world.streams.routed_after(module, reader, token))
-        .map(|update| update.user)
-        .filter(|user| !rooms.shows(reader, *user))
-        .collect();
-    routed.sort_unstable();
-    routed.dedup();
-    routed
 }

@@ -14,7 +14,7 @@ use crate::config::Tracking;
 use crate::delivery::{Cursor, Owes, PresenceEvent, PresenceFilter, SyncToken};
 use crate::engine::feed::Feed;
 use crate::engine::fetch::{Fetched, Wanted};
-use crate::engine::read::Read;
+use crate::engine::read::{Logs, Read};
 use crate::engine::writer::Command;
 use crate::engine::{Engine, NotApplied, Session, Shared};
 use crate::metrics::Limited;
@@ -115,7 +115,7 @@ impl Shared {
             SetPresence::Unavailable => PresenceState::Unavailable,
             SetPresence::Offline => return Ok(None),
         };
-        if self.presence.enabled != Tracking::Enabled {
+        if !self.tracks_clients() {
             return Ok(None);
         }
         // As in Synapse: what is beyond the limit is served, and sets nothing.
@@ -241,20 +241,15 @@ impl Shared {
             // Listen first, read second: what changes in between wakes.
             let mut news = std::pin::pin!(waiter.news().notified());
             news.as_mut().enable();
-            let Read {
+            let Read::Logs(Logs {
                 mut events,
                 owed,
-                position,
-                snapshot,
-            } = self.read(session.user, &token, filter)?;
-            if snapshot {
+                token: read,
+            }) = self.read(session.user, &token, filter)?
+            else {
                 return Ok(self.initial(session, Some(&token), filter, All::Told).await);
-            }
-            // While presence is disabled nothing is told, so a token stays where it was: who went offline by it is told when
-            // it is enabled again.
-            if self.presence.enabled != Tracking::Disabled {
-                token = self.read_up_to(position, &token, &owed);
-            }
+            };
+            token = read;
             if owed.is_empty() {
                 catching_up = None;
             } else {
