@@ -21,13 +21,6 @@ pub struct RoutedUpdate {
     pub reason: Reason,
 }
 
-impl RoutedUpdate {
-    /// Whether it is news to who has asked the module at a position.
-    pub fn is_news_after(&self, fetched: u64) -> bool {
-        self.reason == Reason::Sent || self.change > fetched
-    }
-}
-
 /// Why a state was routed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {

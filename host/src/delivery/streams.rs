@@ -200,10 +200,7 @@ impl Streams {
             .into_iter()
             .flat_map(move |log| log.routed_after(reader, cursor.routed))
             .filter(|update| update.change == self.last_change(update.user))
-            .filter(move |update| update.is_news_after(cursor.fetched))
-            .filter(move |update| {
-                update.reason == Reason::Sent || !self.was_told(reader, token, update.user, update.change)
-            })
+            .filter(move |update| self.is_news(*update, cursor, reader, token))
     }
 
     /// The users whose newest change a module has routed since a token read it, to whomever, and of which the token does
@@ -218,11 +215,15 @@ impl Streams {
         let cursor = self.cursor(module, token);
         self.settled_after(module, cursor.routed)
             .chain(self.passed_over(module, cursor.routed))
-            .filter(move |update| update.is_news_after(cursor.fetched))
-            .filter(move |update| {
-                update.reason == Reason::Sent || !self.was_told(reader, token, update.user, update.change)
-            })
+            .filter(move |update| self.is_news(*update, cursor, reader, token))
             .map(|update| update.user)
+    }
+
+    /// Whether a token shows neither by what was asked of the module, whose cursor it is, nor by any module's logs that the
+    /// reader was told of a change. What a module sends of its own accord is always news.
+    fn is_news(&self, update: RoutedUpdate, cursor: Cursor, reader: UserKey, token: &SyncToken) -> bool {
+        let RoutedUpdate { user, change, reason } = update;
+        reason == Reason::Sent || (change > cursor.fetched && !self.was_told(reader, token, user, change))
     }
 
     /// Newest changes after a position that a module need not route.
