@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 
-use crate::cli::problem::Problems;
 use crate::cli::{Format, Outcome, Output, modules};
+use crate::problems::Problems;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

@@ -8,8 +8,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::cli::problem::Problems;
 use crate::config::{Log, LogFormat};
+use crate::problems::Problems;
 
 /// Starts logging. Once a process.
 pub(super) fn start(log: &Log) -> Result<(), Problems> {

@@ -6,7 +6,6 @@ mod check;
 mod inspect;
 mod log;
 mod modules;
-mod problem;
 mod reload;
 mod run;
 mod verify;
@@ -16,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::cli::problem::Problems;
+use crate::problems::Problems;
 use crate::verify::CHILD_COMMAND;
 
 /// A Matrix presence server whose routing is decided by modules.
@@ -112,9 +111,17 @@ pub fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(problems) => {
-            problems.report(format);
+            report(&problems, format);
             ExitCode::from(1)
         }
+    }
+}
+
+/// Tells of problems: to people on stderr, to programs on stdout too.
+fn report(problems: &Problems, format: Format) {
+    eprintln!("{problems}");
+    if format == Format::Json {
+        println!("{}", serde_json::json!({ "ok": false, "errors": problems }));
     }
 }
 

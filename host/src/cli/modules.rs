@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::problem::Problems;
 use crate::config::{Config, Module, Origins, module_config_error};
 use crate::modules::{ConfigureError, Configured, Identity, Loader, Refusal, Source, Trust};
+use crate::problems::Problems;
 use crate::sha256::Sha256;
 
 /// A module that has accepted its config.

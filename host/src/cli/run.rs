@@ -13,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cli::modules::Accepted;
-use crate::cli::problem::Problems;
 use crate::cli::reload::Reload;
 use crate::cli::{Configured, Format, Outcome, log, modules};
 use crate::clock::{Clock, SystemClock};
@@ -23,6 +22,7 @@ use crate::engine::{Engine, Setup};
 use crate::http::{self, Services};
 use crate::metrics::Exposition;
 use crate::modules::{HostFacts, Identity, Refusal, Running};
+use crate::problems::Problems;
 use crate::storage::{Location, Restored, Storage};
 
 /// Where the config names the database.

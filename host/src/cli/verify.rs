@@ -10,10 +10,10 @@ use clap::{Args, ValueEnum};
 use serde_json::Value;
 
 use crate::cli::Outcome;
-use crate::cli::problem::Problems;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Module, Outgoing};
 use crate::modules::Loader;
+use crate::problems::Problems;
 use crate::verify::{Check, Level, Progress, Report, Subject, Suite, child, junit, likely_server};
 
 /// The name of the homeserver where nothing says another.
@@ -76,7 +76,7 @@ pub(super) fn verify(arguments: &Arguments) -> Outcome {
     let subject = match subject(arguments) {
         Ok(subject) => subject,
         Err(problems) => {
-            problems.report(arguments.problem_format());
+            super::report(&problems, arguments.problem_format());
             return Ok(ExitCode::from(2));
         }
     };

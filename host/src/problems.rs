@@ -1,16 +1,16 @@
-//! What stands in a command's way, for people on stderr and for programs on stdout.
+//! What stands in the way of a command or of an operation on a running server: for people as text, for programs as JSON.
 
 use std::fmt;
 
 use serde::Serialize;
 
-use crate::cli::Format;
 use crate::config::{ConfigError, ConfigErrors, Origin};
 use crate::modules::Refusal;
 
-/// One or more problems.
-#[derive(Debug)]
-pub(super) struct Problems(Vec<Problem>);
+/// One or more problems. As JSON, a list.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub struct Problems(Vec<Problem>);
 
 /// A problem, as JSON has it.
 #[derive(Debug, Serialize)]
@@ -35,7 +35,7 @@ enum Problem {
 
 impl Problems {
     /// A module was refused; `origin` is where the config names it.
-    pub(super) fn refused(key: &str, origin: Option<&Origin>, refusal: &Refusal) -> Self {
+    pub fn refused(key: &str, origin: Option<&Origin>, refusal: &Refusal) -> Self {
         let place = origin.map(|origin| format!(" ({origin})")).unwrap_or_default();
         let text = refusal.to_string();
         let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
@@ -54,24 +54,16 @@ impl Problems {
     }
 
     /// All of these, in this order; `None` when there are none.
-    pub(super) fn of(problems: Vec<Self>) -> Option<Self> {
+    pub fn of(problems: Vec<Self>) -> Option<Self> {
         let problems: Vec<_> = problems.into_iter().flat_map(|problems| problems.0).collect();
         (!problems.is_empty()).then_some(Self(problems))
     }
 
     /// Something else failed.
-    pub(super) fn other(message: impl Into<String>) -> Self {
+    pub fn other(message: impl Into<String>) -> Self {
         Self(vec![Problem::Other {
             message: message.into(),
         }])
-    }
-
-    /// Tells of the problems.
-    pub(super) fn report(&self, format: Format) {
-        eprintln!("{self}");
-        if format == Format::Json {
-            println!("{}", serde_json::json!({ "ok": false, "errors": self.0 }));
-        }
     }
 }
 
