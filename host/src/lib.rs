@@ -8,6 +8,7 @@ pub mod directory;
 pub mod engine;
 pub mod http;
 pub mod metrics;
+pub mod minisign;
 pub mod modules;
 pub mod operations;
 pub mod presence;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::{Config, Module, Origins, module_config_error};
-use crate::modules::{ConfigureError, Configured, Identity, Loader, Refusal, Source, Trust};
+use crate::modules::{ConfigureError, Configured, Identity, Loader, Refusal, Signers, Source, Trust};
 use crate::problems::Problems;
 use crate::sha256::Sha256;
 
@@ -43,7 +43,23 @@ fn configure_one(
     key: &str,
     module: &Module,
 ) -> Result<Configured, Problems> {
-    let source = Source {
+    let source = source(config, module);
+    let opened = loader
+        .open(&source)
+        .map_err(|refusal| refused(origins, key, &refusal))?;
+    let file = opened.identity().path.clone();
+    match Configured::new(opened, &module.config) {
+        Ok(configured) => Ok(configured),
+        Err(ConfigureError::Refused { path, message }) => {
+            Err(module_config_error(origins, key, &path, &message).into())
+        }
+        Err(error) => Err(refused(origins, key, &Refusal::from(error).of(&file))),
+    }
+}
+
+/// Which file the config means, and on what conditions.
+pub(super) fn source(config: &Config, module: &Module) -> Source {
+    Source {
         module: module.module.clone(),
         base_dir: absolute(&module.base_dir),
         module_path: config
@@ -57,17 +73,11 @@ fn configure_one(
             Trust::OwnFiles
         },
         pinned: module.sha256,
-    };
-    let opened = loader
-        .open(&source)
-        .map_err(|refusal| refused(origins, key, &refusal))?;
-    let file = opened.identity().path.clone();
-    match Configured::new(opened, &module.config) {
-        Ok(configured) => Ok(configured),
-        Err(ConfigureError::Refused { path, message }) => {
-            Err(module_config_error(origins, key, &path, &message).into())
-        }
-        Err(error) => Err(refused(origins, key, &Refusal::from(error).of(&file))),
+        signed_by: if module.allow_unsigned || config.trusted_keys.is_empty() {
+            Signers::Anyone
+        } else {
+            Signers::OneOf(config.trusted_keys.clone())
+        },
     }
 }
 

@@ -41,6 +41,7 @@ pub fn differences(old: &Config, new: &Config) -> Vec<Difference> {
         outgoing,
         modules,
         module_path,
+        trusted_keys,
         directory,
         log,
     } = old;
@@ -67,6 +68,7 @@ pub fn differences(old: &Config, new: &Config) -> Vec<Difference> {
         ),
         ("modules", *modules != new.modules, AtRestart),
         ("module_path", *module_path != new.module_path, AtRestart),
+        ("trusted_keys", *trusted_keys != new.trusted_keys, AtRestart),
         ("directory", *directory != new.directory, AtOnce),
         ("log", *log != new.log, AtRestart),
     ];

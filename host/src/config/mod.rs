@@ -30,6 +30,7 @@ mod rate_limit;
 mod reader;
 mod room_ids;
 mod source;
+mod trusted_keys;
 
 #[cfg(test)]
 mod checks;
@@ -57,6 +58,7 @@ pub use crate::config::rate_limit::RateLimit;
 use crate::config::key_path::KeyPath;
 use crate::config::reader::{Field, Reader, Section};
 use crate::config::source::Source;
+use crate::minisign::PublicKey;
 
 /// What the config files say, with the defaults filled in.
 ///
@@ -85,6 +87,8 @@ pub struct Config {
     /// `module_path`: the directories in which a module given by its name is searched, in this order.
     /// Default: none.
     pub module_path: Vec<PathBuf>,
+    /// `trusted_keys`: whose signature every module must have. Default: none, and nobody looks for one.
+    pub trusted_keys: Vec<PublicKey>,
     /// `directory`: users and rooms when there is no homeserver to ask. Default: nobody.
     pub directory: Directory,
     /// `log`: what is logged, and how. Default: `info`, as text.
@@ -171,6 +175,7 @@ fn read(reader: &mut Reader<'_>, root: &serde_yaml::Value) -> Config {
         database: database::read(reader, get("database")),
         outgoing: outgoing::read(reader, get("ip_range_blacklist"), get("ip_range_whitelist")),
         module_path: read_module_path(reader, get("module_path")),
+        trusted_keys: trusted_keys::read(reader, get("trusted_keys")),
         directory: directory::read(reader, get("directory"), server_name.as_deref()),
         log: log::read(reader, get("log")),
         server_name: server_name.unwrap_or_default(),

@@ -35,6 +35,8 @@ pub struct Module {
     /// `allow_insecure_permissions`: take the library although others than its owner may write it.
     /// Default: `false`.
     pub allow_insecure_permissions: bool,
+    /// `allow_unsigned`: take the library although no key of `trusted_keys` has signed it. Default: `false`.
+    pub allow_unsigned: bool,
 }
 
 /// A module's own config may hold secrets of which the host knows nothing.
@@ -48,6 +50,7 @@ impl fmt::Debug for Module {
             .field("sha256", &self.sha256)
             .field("call_timeout", &self.call_timeout)
             .field("allow_insecure_permissions", &self.allow_insecure_permissions)
+            .field("allow_unsigned", &self.allow_unsigned)
             .finish()
     }
 }
@@ -98,6 +101,7 @@ pub(super) fn read(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Module>
         sha256: None,
         call_timeout: Duration::from_secs(1),
         allow_insecure_permissions: false,
+        allow_unsigned: false,
     };
     match section.get("module") {
         Some(field) => {
@@ -127,6 +131,11 @@ pub(super) fn read(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Module>
     reader.set(
         &mut module.allow_insecure_permissions,
         permissions,
+        Reader::boolean,
+    );
+    reader.set(
+        &mut module.allow_unsigned,
+        section.get("allow_unsigned"),
         Reader::boolean,
     );
     Some(module)
@@ -220,6 +229,7 @@ mod tests {
             ),
             call_timeout: 250ms,
             allow_insecure_permissions: true,
+            allow_unsigned: false,
         }
         "#);
     }
@@ -311,7 +321,7 @@ mod tests {
         ");
         assert_snapshot!(check("{module: m, sha256: abc}"), @"presence.presence_router.sha256: not a SHA-256 hash; write its 64 hexadecimal digits, as sha256sum prints them (homeserver.yaml:4)");
         assert_snapshot!(check(&format!("{{module: m, sha256: {}}}", "1".repeat(18))), @"presence.presence_router.sha256: expected a string, found an integer; put it in quotes (homeserver.yaml:4)");
-        assert_snapshot!(check("{module: m, blacklisted_users: []}"), @r#"presence.presence_router.blacklisted_users: unknown key "blacklisted_users"; known here: module, name, config, sha256, call_timeout, allow_insecure_permissions (homeserver.yaml:4)"#);
+        assert_snapshot!(check("{module: m, blacklisted_users: []}"), @r#"presence.presence_router.blacklisted_users: unknown key "blacklisted_users"; known here: module, name, config, sha256, call_timeout, allow_insecure_permissions, allow_unsigned (homeserver.yaml:4)"#);
         assert_snapshot!(check("broadcast"), @"presence.presence_router: expected a mapping, found a string (homeserver.yaml:3)");
     }
 }

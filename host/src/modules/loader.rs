@@ -8,7 +8,8 @@ use crate::modules::locate::Located;
 use crate::modules::open::Opened;
 use crate::modules::refusal::Refusal;
 use crate::modules::report::Report;
-use crate::modules::stage::{ModuleCache, StageError};
+use crate::modules::signature::{self, Signers};
+use crate::modules::stage::{ModuleCache, StageError, Staged};
 use crate::modules::trust::Trust;
 use crate::sha256::Sha256;
 
@@ -25,6 +26,17 @@ pub struct Source {
     pub trust: Trust,
     /// The hash that it must have.
     pub pinned: Option<Sha256>,
+    /// Whose signature it must have.
+    pub signed_by: Signers,
+}
+
+/// The file that a [`Source`] names, which meets all conditions but the pin.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The file.
+    pub path: PathBuf,
+    /// Its hash.
+    pub sha256: Sha256,
 }
 
 /// Loads modules. A process needs one: it numbers the generations, and owns the directory of the private copies.
@@ -56,10 +68,25 @@ impl Loader {
     /// Locates, copies, inspects and opens. Code of the module runs in the last step alone, once all checks
     /// before it have passed.
     pub fn open(&self, source: &Source) -> Result<Opened, Refusal> {
-        let located = Located::find(&source.module, &source.base_dir, &source.module_path)?;
-        let staged = self.cache.stage(located, source.trust, source.pinned)?;
+        let staged = self.stage(source, source.pinned)?;
         let inspected = Inspected::new(staged, &self.host, &self.libraries)?;
         Ok(Opened::new(inspected)?)
+    }
+
+    /// Which file would be loaded if its hash were pinned. Runs none of its code, and does not inspect it.
+    pub fn find(&self, source: &Source) -> Result<Found, Refusal> {
+        let staged = self.stage(source, None)?;
+        Ok(Found {
+            path: staged.source().to_owned(),
+            sha256: staged.sha256(),
+        })
+    }
+
+    fn stage(&self, source: &Source, pinned: Option<Sha256>) -> Result<Staged, Refusal> {
+        let located = Located::find(&source.module, &source.base_dir, &source.module_path)?;
+        let staged = self.cache.stage(located, source.trust, pinned)?;
+        signature::require(&staged, &source.signed_by)?;
+        Ok(staged)
     }
 
     /// What a file says of itself, and which checks it passes. Runs none of its code.

@@ -227,7 +227,7 @@ fn candidates(name: &str, base_dir: &Path, module_path: &[PathBuf]) -> Vec<PathB
 
 /// Opens `path` for reading when it is a regular file. Looks before it opens, since opening a device can have
 /// effects, and again at what it opened, which is what counts.
-fn open_regular(path: &Path) -> Result<File, LocateError> {
+pub(super) fn open_regular(path: &Path) -> Result<File, LocateError> {
     let classify = |source: io::Error| match source.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => LocateError::NotFound {
             module: path.display().to_string(),

@@ -14,8 +14,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::clock::SystemClock;
 use crate::modules::{
-    CallError, ConfigureError, Configured, HostFacts, Loader, Opened, Refusal, Routed, Running, Source,
-    StartError, Trust,
+    CallError, ConfigureError, Configured, HostFacts, Loader, Opened, Refusal, Routed, Running, Signers,
+    Source, StartError, Trust,
 };
 use crate::verify::journal::Journal;
 use crate::verify::outcome::Finding;
@@ -107,6 +107,7 @@ impl Bench {
             // Whoever asks for the file to be verified runs it as themselves.
             trust: Trust::Anyone,
             pinned: None,
+            signed_by: Signers::Anyone,
         };
         self.step("opening the library");
         let opened = self.loader.open(&source);

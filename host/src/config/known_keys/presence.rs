@@ -98,8 +98,8 @@ pub(in crate::config) const MODULE: Keys = Keys {
             "sha256",
             Type::Text,
             "\"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\"",
-            "64 hexadecimal digits, in quotes: the library is refused unless its hash is this one. `sha256sum FILE` \
-             prints it",
+            "64 hexadecimal digits, in quotes: the library is refused unless its hash is this one. \
+             `presence-router modules lock` writes it here, `sha256sum FILE` prints it",
         )
         .or("any"),
         Key::new(
@@ -115,6 +115,13 @@ pub(in crate::config) const MODULE: Keys = Keys {
             "true",
             "take the library although others than its owner could have written it; see \
              [loader.md](loader.md#permissions)",
+        )
+        .default("false"),
+        Key::new(
+            "allow_unsigned",
+            Type::Boolean,
+            "true",
+            "take the library although no key of `trusted_keys` has signed it",
         )
         .default("false"),
     ],

@@ -87,6 +87,15 @@ pub(in crate::config) const ROOT: Keys = Keys {
         )
         .default("[]"),
         Key::new(
+            "trusted_keys",
+            Type::List("public keys of minisign, or paths of `.pub` files"),
+            "[RWSHAen/D26lij19x+LtzefmonfdX1WuAcvhwrGBlSxC3b6y1BW6XkfJ]",
+            "whose signature every module must have, in a file beside it with `.minisig` behind the name; see \
+             [operators.md](operators.md#signing). Whoever can write the `.pub` file decides what is loaded, as who can \
+             write the config",
+        )
+        .or("none: modules need no signature"),
+        Key::new(
             "directory",
             Type::Mapping("[below](#directory)"),
             "{static: {users: {\"@alice:example.org\": {access_tokens: [a-long-random-text]}}}}",
