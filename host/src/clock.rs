@@ -57,6 +57,10 @@ pub(crate) struct StandStill {
     _until_dropped: std::sync::mpsc::Sender<()>,
 }
 
+/// The longest that a test waits for real threads.
+#[cfg(test)]
+const PATIENCE: Duration = Duration::from_mins(1);
+
 #[cfg(test)]
 impl StandStill {
     /// The clock stands still until this is dropped, but for `tokio::time::advance`.
@@ -71,7 +75,9 @@ impl StandStill {
 
     /// Waits until it is so, while no time passes.
     pub(crate) async fn until(&self, mut so: impl FnMut() -> bool) {
+        let begun = std::time::Instant::now();
         while !so() {
+            assert!(begun.elapsed() < PATIENCE, "it does not become so");
             tokio::task::yield_now().await;
         }
     }

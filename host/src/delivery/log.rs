@@ -35,6 +35,12 @@ impl<T: Copy> Log<T> {
         self.by_position.insert(position, user);
     }
 
+    pub(super) fn remove(&mut self, user: UserKey) {
+        if let Some(entry) = self.by_user.remove(&user) {
+            self.by_position.remove(&entry.position);
+        }
+    }
+
     pub(super) fn of(&self, user: UserKey) -> Option<LogEntry<T>> {
         self.by_user.get(&user).copied()
     }
@@ -52,8 +58,16 @@ impl<T: Copy> Log<T> {
 
     /// The entries after a position, oldest first.
     pub(super) fn after(&self, position: u64) -> impl Iterator<Item = (UserKey, T)> + '_ {
+        self.range((Bound::Excluded(position), Bound::Unbounded))
+    }
+
+    /// The entries in a range of positions, oldest first.
+    pub(super) fn range(
+        &self,
+        positions: (Bound<u64>, Bound<u64>),
+    ) -> impl Iterator<Item = (UserKey, T)> + '_ {
         self.by_position
-            .range((Bound::Excluded(position), Bound::Unbounded))
+            .range(positions)
             .filter_map(|(_, user)| self.by_user.get(user).map(|entry| (*user, entry.value)))
     }
 }

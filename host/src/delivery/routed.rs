@@ -1,6 +1,7 @@
 //! What one module has routed to whom.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::delivery::log::Log;
@@ -39,14 +40,26 @@ pub struct Since {
     pub changed: u64,
 }
 
+/// How a module routes: with one file and one config, from a position on. Another generation may route otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Form(u64);
+
+/// How many forms a module has had are remembered.
+const MAX_FORMS: usize = 64;
+
 /// The logs of one module.
 #[derive(Debug)]
 pub(super) struct RoutedLog {
     since: Since,
+    /// Its forms so far, the latest ones, in order.
+    forms: VecDeque<Form>,
     audiences: HashMap<AudienceId, AudienceLog>,
     audiences_of: HashMap<UserKey, Vec<AudienceId>>,
     /// Which change of whom was routed last, to whatever audience. It outlives the audiences' logs.
     settled: Log<(u64, Reason)>,
+    /// The audiences of generations of the module that route no more, by whom they have. One of a later generation that has
+    /// the same users goes on with their log.
+    retired: HashMap<Arc<[UserKey]>, AudienceId>,
     /// Of users in an audience that was forgotten: what was routed up to here is not in the logs any more.
     floors: HashMap<UserKey, u64>,
 }
@@ -54,7 +67,16 @@ pub(super) struct RoutedLog {
 #[derive(Debug)]
 struct AudienceLog {
     members: Members,
-    log: Log<(u64, Reason)>,
+    /// The form whose audience it is; entries of before may be of the one before.
+    form: Form,
+    log: Log<Entry>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    change: u64,
+    reason: Reason,
+    form: Form,
 }
 
 /// Who is in an audience.
@@ -84,9 +106,11 @@ impl RoutedLog {
     pub(super) fn new(since: Since) -> Self {
         Self {
             since,
+            forms: VecDeque::from([Form(since.changed)]),
             audiences: HashMap::new(),
             audiences_of: HashMap::new(),
             settled: Log::default(),
+            retired: HashMap::new(),
             floors: HashMap::new(),
         }
     }
@@ -98,6 +122,51 @@ impl RoutedLog {
         } else {
             cursor
         }
+    }
+
+    /// From a position on, the module may route otherwise: it is not done with who is not offline. Returns these.
+    pub(super) fn unsettle(&mut self, changed: u64, is_offline: impl Fn(UserKey) -> bool) -> Vec<UserKey> {
+        self.since.changed = changed;
+        self.forms.push_back(Form(changed));
+        if self.forms.len() > MAX_FORMS {
+            self.forms.pop_front();
+        }
+        let settled = self.settled.users().map(|(user, _)| user);
+        let online: Vec<_> = settled.filter(|user| !is_offline(*user)).collect();
+        for user in &online {
+            self.settled.remove(*user);
+        }
+        online
+    }
+
+    /// How it routes now.
+    pub(super) fn form(&self) -> Form {
+        Form(self.since.changed)
+    }
+
+    /// How it routed when it was asked at a position, as far as is known.
+    fn form_at(&self, position: u64) -> Option<Form> {
+        self.forms.iter().rev().find(|form| form.0 <= position).copied()
+    }
+
+    /// The audiences so far are those of a generation, of this form, that routes no more. Returns them, to be forgotten some
+    /// time.
+    pub(super) fn retire(&mut self, form: Form) -> Vec<AudienceId> {
+        self.retired.clear();
+        for (id, audience) in &self.audiences {
+            let users = &audience.members.users;
+            // What came before that, whoever was asked meanwhile may not have been told.
+            if !users.is_empty() && audience.form == form {
+                let newest = self.retired.entry(Arc::clone(users)).or_insert(*id);
+                *newest = (*newest).max(*id);
+            }
+        }
+        self.audiences.keys().copied().collect()
+    }
+
+    /// Who has read less than this must ask.
+    pub(super) fn resumed_at(&mut self, position: u64) {
+        self.since.attached = position;
     }
 
     pub(super) fn settled(&mut self, update: RoutedUpdate, position: u64) {
@@ -119,31 +188,44 @@ impl RoutedLog {
     /// first time.
     pub(super) fn route(
         &mut self,
+        form: Form,
         audience: &Audience,
         updates: impl Iterator<Item = RoutedUpdate>,
         resolve: impl FnOnce() -> Members,
         position: &mut u64,
     ) -> Members {
-        let log = self.audiences.entry(audience.id()).or_insert_with(|| {
-            let members = resolve();
-            for member in &*members.users {
-                self.audiences_of.entry(*member).or_default().push(audience.id());
-            }
-            AudienceLog {
-                members,
-                log: Log::default(),
-            }
-        });
+        let id = audience.id();
+        if !self.audiences.contains_key(&id) {
+            self.begin(id, form, resolve());
+        }
+        let Some(log) = self.audiences.get_mut(&id) else {
+            return Members::default();
+        };
         if !log.members.users.is_empty() {
             for RoutedUpdate { user, change, reason } in updates {
-                let known = log.log.of(user).map(|entry| entry.value.0);
+                let known = log.log.of(user).map(|entry| entry.value.change);
                 if reason == Reason::Sent || known != Some(change) {
                     *position += 1;
-                    log.log.note(user, *position, (change, reason));
+                    let entry = Entry { change, reason, form };
+                    log.log.note(user, *position, entry);
                 }
             }
         }
         log.members.clone()
+    }
+
+    fn begin(&mut self, audience: AudienceId, form: Form, members: Members) {
+        let goes_on = form == self.form();
+        let before = goes_on.then(|| self.retired.remove(&members.users)).flatten();
+        let log = before.and_then(|before| self.audiences.remove(&before));
+        for member in &*members.users {
+            let audiences = self.audiences_of.entry(*member).or_default();
+            audiences.retain(|other| Some(*other) != before);
+            audiences.push(audience);
+        }
+        let log = log.map_or_else(Log::default, |before| before.log);
+        self.audiences
+            .insert(audience, AudienceLog { members, form, log });
     }
 
     /// Forgets the log of an audience that the module has released. Its members catch up by asking the module.
@@ -151,6 +233,9 @@ impl RoutedLog {
         let Some(log) = self.audiences.remove(&audience) else {
             return;
         };
+        if self.retired.get(&log.members.users) == Some(&audience) {
+            self.retired.remove(&log.members.users);
+        }
         let newest = log.log.newest();
         for member in &*log.members.users {
             if let Some(audiences) = self.audiences_of.get_mut(member) {
@@ -166,24 +251,29 @@ impl RoutedLog {
         }
     }
 
-    pub(super) fn routed_after(
+    /// What was routed to a reader in a range of positions.
+    pub(super) fn routed_in(
         &self,
         reader: UserKey,
-        position: u64,
+        positions: (Bound<u64>, Bound<u64>),
     ) -> impl Iterator<Item = RoutedUpdate> + '_ {
         self.logs_of(reader)
-            .flat_map(move |log| log.after(position))
-            .map(|(user, (change, reason))| RoutedUpdate { user, change, reason })
+            .flat_map(move |log| log.range(positions))
+            .map(|(user, Entry { change, reason, .. })| RoutedUpdate { user, change, reason })
     }
 
-    /// Whether a change was routed to a reader at a position or before it.
-    pub(super) fn routed_by(&self, reader: UserKey, position: u64, user: UserKey, change: u64) -> bool {
-        self.logs_of(reader)
-            .filter_map(|log| log.of(user))
-            .any(|entry| entry.position <= position && entry.value.0 == change)
+    /// Whether a reader who has read this module so far was told of a change: they have read it in these logs, or have asked
+    /// when the module was as it was when it routed it.
+    pub(super) fn was_told(&self, reader: UserKey, cursor: Cursor, user: UserKey, change: u64) -> bool {
+        self.logs_of(reader).filter_map(|log| log.of(user)).any(|entry| {
+            let was_read = cursor.fetched < entry.position && entry.position <= cursor.routed;
+            let was_asked_for =
+                entry.position <= cursor.fetched && self.form_at(cursor.fetched) == Some(entry.value.form);
+            entry.value.change == change && (was_read || was_asked_for)
+        })
     }
 
-    fn logs_of(&self, reader: UserKey) -> impl Iterator<Item = &Log<(u64, Reason)>> {
+    fn logs_of(&self, reader: UserKey) -> impl Iterator<Item = &Log<Entry>> {
         let audiences = self.audiences_of.get(&reader).map_or(&[][..], Vec::as_slice);
         audiences
             .iter()

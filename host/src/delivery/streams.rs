@@ -6,8 +6,10 @@
 #[cfg(test)]
 mod tests;
 
+use std::ops::Bound;
+
 use crate::delivery::log::Log;
-use crate::delivery::routed::{Members, Reason, RoutedLog, RoutedUpdate, Since};
+use crate::delivery::routed::{Form, Members, Reason, RoutedLog, RoutedUpdate, Since};
 use crate::delivery::token::{Cursor, ModuleTag, SyncToken};
 use crate::modules::{Audience, AudienceId};
 use crate::presence::UserKey;
@@ -22,6 +24,28 @@ pub struct Streams {
     changes: Log<()>,
     /// In the order in which they were attached.
     modules: Vec<(ModuleTag, RoutedLog)>,
+    /// Of modules that are not asked any more.
+    parked: Vec<(ModuleTag, RoutedLog)>,
+}
+
+/// How a generation of a module compares to the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fingerprint {
+    /// It is of the same file, with the same config: what was routed stays routed.
+    Same,
+    /// It may route otherwise.
+    Other,
+}
+
+/// What becomes of the generation before.
+#[derive(Debug, Default)]
+pub struct TakenOver {
+    /// From which position on the new one routes, if it may route otherwise.
+    pub changed: Option<u64>,
+    /// The users whom the one before has routed, and the new one has to route again.
+    pub unsettled: Vec<UserKey>,
+    /// The audiences of the one before.
+    pub before: Vec<AudienceId>,
 }
 
 impl Streams {
@@ -31,6 +55,7 @@ impl Streams {
             position: start,
             changes: Log::default(),
             modules: Vec::new(),
+            parked: Vec::new(),
         }
     }
 
@@ -77,6 +102,51 @@ impl Streams {
     pub fn attach(&mut self, module: ModuleTag, since: Since) {
         self.detach(module);
         self.modules.push((module, RoutedLog::new(since)));
+    }
+
+    /// Another generation of a module takes over, and goes on with its logs. Returns the audiences of the one before, to be
+    /// forgotten when whoever reads had time to. When it is of another file or config, it is not done with who is not offline,
+    /// and whoever has asked the one before has not asked it.
+    pub fn take_over(
+        &mut self,
+        module: ModuleTag,
+        fingerprint: Fingerprint,
+        is_offline: impl Fn(UserKey) -> bool,
+    ) -> TakenOver {
+        let changed = match fingerprint {
+            Fingerprint::Same => None,
+            Fingerprint::Other => Some(self.advance()),
+        };
+        let Some(log) = self.log_mut(module) else {
+            return TakenOver::default();
+        };
+        let before = log.form();
+        let unsettled = changed.map_or_else(Vec::new, |changed| log.unsettle(changed, is_offline));
+        TakenOver {
+            changed,
+            unsettled,
+            before: log.retire(before),
+        }
+    }
+
+    /// Puts the logs of a module aside: it is not asked any more. Nobody reads them until [`resume`](Self::resume).
+    pub fn park(&mut self, module: ModuleTag) {
+        if let Some(index) = self.modules.iter().position(|(tag, _)| *tag == module) {
+            self.parked.push(self.modules.remove(index));
+        }
+    }
+
+    /// A module that was asked no more is asked again, and goes on with its logs. Who has read meanwhile has read nothing
+    /// of it, so it is not done with who is not offline. `None` when there are no logs of it.
+    pub fn resume(&mut self, module: ModuleTag, is_offline: impl Fn(UserKey) -> bool) -> Option<TakenOver> {
+        if let Some(index) = self.parked.iter().position(|(tag, _)| *tag == module) {
+            self.modules.push(self.parked.remove(index));
+        }
+        self.log(module)?;
+        let taken_over = self.take_over(module, Fingerprint::Other, is_offline);
+        let position = self.position;
+        self.log_mut(module)?.resumed_at(position);
+        Some(taken_over)
     }
 
     /// Forgets the logs of a module.
@@ -166,16 +236,21 @@ impl Streams {
         newest > cursor.fetched && !was_settled
     }
 
-    /// Notes what a module routed to an audience, and returns the audience's members. `resolve` finds them the first time.
+    /// How a module routes now.
+    pub fn form(&self, module: ModuleTag) -> Option<Form> {
+        self.log(module).map(RoutedLog::form)
+    }
+
+    /// Notes what a module, in one of its forms, routed to an audience, and returns the audience's members. `resolve` finds them the first time.
     pub fn route(
         &mut self,
-        module: ModuleTag,
+        (module, form): (ModuleTag, Form),
         audience: &Audience,
         updates: impl Iterator<Item = RoutedUpdate>,
         resolve: impl FnOnce() -> Members,
     ) -> Members {
         let log = self.modules.iter_mut().find(|(tag, _)| *tag == module);
-        log.map(|(_, log)| log.route(audience, updates, resolve, &mut self.position))
+        log.map(|(_, log)| log.route(form, audience, updates, resolve, &mut self.position))
             .unwrap_or_default()
     }
 
@@ -195,10 +270,23 @@ impl Streams {
         reader: UserKey,
         token: &'a SyncToken,
     ) -> impl Iterator<Item = RoutedUpdate> + 'a {
+        self.routed_until(module, reader, token, u64::MAX)
+    }
+
+    /// The same up to a position.
+    pub fn routed_until<'a>(
+        &'a self,
+        module: ModuleTag,
+        reader: UserKey,
+        token: &'a SyncToken,
+        position: u64,
+    ) -> impl Iterator<Item = RoutedUpdate> + 'a {
         let cursor = self.cursor(module, token);
+        let until = position.max(cursor.routed);
+        let positions = (Bound::Excluded(cursor.routed), Bound::Included(until));
         self.log(module)
             .into_iter()
-            .flat_map(move |log| log.routed_after(reader, cursor.routed))
+            .flat_map(move |log| log.routed_in(reader, positions))
             .filter(|update| update.change == self.last_change(update.user))
             .filter(move |update| self.is_news(*update, cursor, reader, token))
     }
@@ -245,7 +333,7 @@ impl Streams {
     pub fn was_told(&self, reader: UserKey, token: &SyncToken, user: UserKey, change: u64) -> bool {
         self.modules.iter().any(|(tag, log)| {
             let cursor = token.cursor(*tag);
-            !cursor.was_never_answered() && log.routed_by(reader, cursor.routed, user, change)
+            !cursor.was_never_answered() && log.was_told(reader, cursor, user, change)
         })
     }
 

@@ -29,7 +29,7 @@ impl Shared {
         let position = {
             let world = self.world.read();
             for feed in feeds.iter().filter(|feed| owed.contains(&feed.tag())) {
-                let cursor = world.streams.cursor(feed.tag(), &token);
+                let cursor = token.cursor(feed.tag());
                 let rooms = world.shared_rooms();
                 let mut missed: Vec<UserKey> = world
                     .streams
@@ -81,7 +81,7 @@ impl Shared {
         let mut users = Vec::new();
         let mut cursors = Vec::new();
         for module in world.streams.modules() {
-            let cursor = world.streams.cursor(module, token);
+            let cursor = token.cursor(module);
             let answer = answers.iter().find(|answer| answer.module == module);
             let cursor = match answer.and_then(|answer| answer.users.as_ref()) {
                 None => cursor,
@@ -94,6 +94,14 @@ impl Shared {
                     };
                     let shown = world.unchanged_since(shown, *position);
                     users.extend(shown.filter(|user| !told_by_others(user)));
+                    // What is in the logs counts as read from now on, whatever the module says today.
+                    let routed = streams.routed_until(module, session.user, token, *position);
+                    let rooms = world.shared_rooms();
+                    users.extend(
+                        routed
+                            .map(|update| update.user)
+                            .filter(|user| !rooms.shows(session.user, *user)),
+                    );
                     let asked_for_all = cursor.owes == Owes::All;
                     Cursor {
                         routed: *position,
@@ -117,7 +125,7 @@ impl Shared {
         let feeds = self.feeds();
         failed
             .filter_map(|answer| feeds.iter().find(|feed| feed.tag() == answer.module))
-            .filter_map(|feed| feed.module().quarantined_for())
+            .filter_map(|feed| feed.lease().quarantined_for())
             .max()
     }
 }

@@ -3,16 +3,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use presence_router_api::UserPresenceState;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use crate::delivery::{Members, ModuleTag, Reason, RoutedUpdate};
 use crate::directory::Directory;
 use crate::engine::Shared;
+use crate::engine::generation::{Generation, Lease};
+use crate::engine::swap::KeptAudiences;
 use crate::engine::world::World;
-use crate::modules::{Audience, CallError, MAX_BATCH, Routed, Running};
+use crate::modules::{Audience, AudienceId, CallError, MAX_BATCH, Routed};
 use crate::presence::UserKey;
 use crate::routing::{Batch, Dirty};
 use crate::storage::{StoredRoute, Writes};
@@ -21,20 +24,33 @@ use crate::storage::{StoredRoute, Writes};
 pub(super) struct Feed {
     name: Arc<str>,
     tag: ModuleTag,
-    module: Running,
+    generation: RwLock<Arc<Generation>>,
     pub(super) dirty: Mutex<Dirty>,
-    marked: Notify,
+    pub(super) kept: Mutex<KeptAudiences>,
+    /// There is something to do.
+    woken: Notify,
+    /// Cancelled when it is detached, or the server stops.
+    pub(super) stop: CancellationToken,
 }
 
 impl Feed {
-    pub(super) fn new(name: Arc<str>, module: Running) -> Self {
+    pub(super) fn new(name: &str, generation: Arc<Generation>, shared: &Shared) -> Self {
         Self {
-            tag: ModuleTag::of(&name),
-            name,
-            module,
+            tag: ModuleTag::of(name),
+            name: Arc::from(name),
+            generation: RwLock::new(generation),
             dirty: Mutex::default(),
-            marked: Notify::new(),
+            kept: Mutex::default(),
+            woken: Notify::new(),
+            stop: shared.stop.child_token(),
         }
+    }
+
+    /// The module was detached, and is attached again: another feed, which goes on where this one has ended.
+    pub(super) fn followed_by(&self, generation: Arc<Generation>, shared: &Shared) -> Self {
+        let new = Self::new(&self.name, generation, shared);
+        *new.kept.lock() = std::mem::take(&mut *self.kept.lock());
+        new
     }
 
     /// The name of the module's instance.
@@ -47,8 +63,23 @@ impl Feed {
         self.tag
     }
 
-    pub(super) fn module(&self) -> &Running {
-        &self.module
+    /// What serves.
+    pub(super) fn generation(&self) -> Arc<Generation> {
+        Arc::clone(&self.generation.read())
+    }
+
+    /// What serves, to be asked.
+    pub(super) fn lease(&self) -> Lease {
+        // Under the lock: what is taken over from sees all leases.
+        self.generation.read().lease()
+    }
+
+    /// Another generation serves from now on. Returns the one before.
+    pub(super) fn replace(&self, generation: Arc<Generation>) -> Arc<Generation> {
+        let before = std::mem::replace(&mut *self.generation.write(), generation);
+        self.dirty.lock().begin_anew();
+        self.wake();
+        before
     }
 
     /// These users have changed. Never waits.
@@ -61,55 +92,62 @@ impl Feed {
             dirty.mark(*user);
         }
         drop(dirty);
-        self.marked.notify_one();
+        self.wake();
+    }
+
+    /// There may be something to do.
+    pub(super) fn wake(&self) {
+        self.woken.notify_one();
     }
 
     /// Sets the gauges of the module.
     pub(super) fn refresh_metrics(&self) {
-        self.module.refresh_metrics(self.dirty.lock().len());
+        self.lease().refresh_metrics(self.dirty.lock().len());
     }
 
-    /// Waits until there is something to route.
+    /// Waits until there is something to do, or may be.
     async fn due(&self) {
-        loop {
-            let due = self.dirty.lock().due(Instant::now());
-            match due {
-                Some(at) if at <= Instant::now() => return,
-                Some(at) => {
-                    tokio::select! {
-                        () = sleep_until(at) => {}
-                        () = self.marked.notified() => {}
-                    }
+        let quarantined_for = self.generation().quarantined_for();
+        let to_route = match (self.dirty.lock().due(Instant::now()), quarantined_for) {
+            (Some(due), Some(rest)) => Some(due.max(Instant::now() + rest)),
+            (due, _) => due,
+        };
+        let to_forget = self.kept.lock().due();
+        match to_route.into_iter().chain(to_forget).min() {
+            Some(at) if at <= Instant::now() => {}
+            Some(at) => {
+                tokio::select! {
+                    () = sleep_until(at) => {}
+                    () = self.woken.notified() => {}
                 }
-                None => self.marked.notified().await,
             }
+            None => self.woken.notified().await,
         }
     }
 }
 
-/// Feeds a module until the server stops.
+/// Feeds a module until it is detached, or the server stops.
 pub(super) async fn run(feed: Arc<Feed>, shared: Arc<Shared>) {
     let mut in_trouble = false;
     let mut routed = RoutedChanges::default();
     loop {
         tokio::select! {
             () = feed.due() => {}
-            () = shared.stop.cancelled() => return,
+            () = feed.stop.cancelled() => return,
         }
-        if let Some(rest) = feed.module.quarantined_for() {
-            tokio::select! {
-                () = tokio::time::sleep(rest) => {}
-                () = shared.stop.cancelled() => return,
-            }
+        forget_kept(&feed, &shared);
+        let lease = feed.lease();
+        if lease.quarantined_for().is_some() {
+            continue;
         }
         let Some(batch) = feed.dirty.lock().take(MAX_BATCH, Instant::now()) else {
             continue;
         };
         let outcome = tokio::select! {
-            outcome = route(&feed, &shared, &batch, &mut routed) => outcome,
-            () = shared.stop.cancelled() => return,
+            outcome = route(&feed, &lease, &shared, &batch, &mut routed) => outcome,
+            () = feed.stop.cancelled() => return,
         };
-        forget_released(&feed, &shared);
+        forget_released(&feed, &lease, &shared);
         match outcome {
             Ok(()) => {
                 feed.dirty.lock().routed(&batch);
@@ -119,10 +157,12 @@ pub(super) async fn run(feed: Arc<Feed>, shared: Arc<Shared>) {
                     shared.waiting.wake_all();
                 }
             }
-            Err(error) => {
+            // Whatever the one before has answered, the one that has taken over is asked too.
+            Err(RouteError::TakenOver) => feed.mark(batch.users()),
+            Err(RouteError::Call(error)) => {
                 in_trouble = true;
                 let now = Instant::now();
-                let not_before = feed.module.quarantined_for().map(|rest| now + rest);
+                let not_before = lease.quarantined_for().map(|rest| now + rest);
                 tracing::error!(
                     module = &*feed.name,
                     method = "get_users_for_states",
@@ -137,20 +177,49 @@ pub(super) async fn run(feed: Arc<Feed>, shared: Arc<Shared>) {
 }
 
 /// The change of each user that a module has routed last.
-type RoutedChanges = HashMap<UserKey, u64>;
+#[derive(Default)]
+struct RoutedChanges {
+    turn: u64,
+    changes: HashMap<UserKey, u64>,
+}
+
+impl RoutedChanges {
+    /// What others have routed counts for nothing.
+    fn of(&mut self, generation: &Generation) -> &mut HashMap<UserKey, u64> {
+        if self.turn != generation.turn {
+            self.turn = generation.turn;
+            self.changes.clear();
+        }
+        &mut self.changes
+    }
+}
+
+/// Why a batch was not routed.
+enum RouteError {
+    Call(CallError),
+    /// Another generation has taken over meanwhile.
+    TakenOver,
+}
 
 async fn route(
     feed: &Feed,
+    lease: &Lease,
     shared: &Shared,
     batch: &Batch,
     routed: &mut RoutedChanges,
-) -> Result<(), CallError> {
+) -> Result<(), RouteError> {
+    let routed = routed.of(lease.generation());
     let (states, changes) = read(shared, batch.users(), routed);
     if states.is_empty() {
         return Ok(());
     }
-    let answer = feed.module.get_users_for_states(states, None).await?;
-    deliver(feed, shared, &answer, &changes);
+    let answer = lease.get_users_for_states(states, None).await;
+    let turn = lease.generation().turn;
+    match answer {
+        Ok(answer) => deliver(feed, lease.generation(), shared, &answer, &changes)?,
+        Err(_) if feed.generation().turn != turn => return Err(RouteError::TakenOver),
+        Err(error) => return Err(RouteError::Call(error)),
+    }
     routed.extend(changes.iter().map(|update| (update.user, update.change)));
     Ok(())
 }
@@ -162,7 +231,7 @@ async fn route(
 fn read(
     shared: &Shared,
     users: &[UserKey],
-    routed: &RoutedChanges,
+    routed: &HashMap<UserKey, u64>,
 ) -> (Vec<UserPresenceState>, Vec<RoutedUpdate>) {
     let world = shared.world.read();
     users
@@ -180,14 +249,25 @@ fn read(
         .unzip()
 }
 
-fn deliver(feed: &Feed, shared: &Shared, routed: &Routed, batch: &[RoutedUpdate]) {
+/// Delivers an answer. That of a generation from which another has taken over meanwhile is delivered too, but the changes
+/// are not settled by it.
+fn deliver(
+    feed: &Feed,
+    generation: &Generation,
+    shared: &Shared,
+    routed: &Routed,
+    batch: &[RoutedUpdate],
+) -> Result<(), RouteError> {
     let module = feed.tag;
     let mut to_wake = Vec::with_capacity(routed.pieces.len());
     let mut guard = shared.world.write();
     let world = &mut *guard;
     let sent: Vec<Option<RoutedUpdate>> = routed.states.iter().map(|state| sent(world, state)).collect();
     let mut writes = Writes::default();
-    for update in batch.iter().chain(sent.iter().flatten()) {
+    // Under the lock: taking over needs it.
+    let is_serving = feed.generation().turn == generation.turn;
+    let settled = batch.iter().chain(sent.iter().flatten());
+    for update in settled.filter(|_| is_serving) {
         let position = world.streams.settled(module, *update);
         if let Some(user_id) = world.directory.id(update.user) {
             writes.routed.push(StoredRoute {
@@ -208,9 +288,12 @@ fn deliver(feed: &Feed, shared: &Shared, routed: &Routed, batch: &[RoutedUpdate]
     for piece in &routed.pieces {
         let updates = piece.updates.iter().filter_map(update);
         let directory = &mut world.directory;
-        let members = world.streams.route(module, &piece.audience, updates.clone(), || {
-            members(directory, &piece.audience)
-        });
+        let members = world.streams.route(
+            (module, generation.form),
+            &piece.audience,
+            updates.clone(),
+            || members(directory, &piece.audience),
+        );
         for server in &*members.servers {
             for update in updates.clone() {
                 if is_newest(world, update) && world.is_mine(update.user) {
@@ -220,10 +303,18 @@ fn deliver(feed: &Feed, shared: &Shared, routed: &Routed, batch: &[RoutedUpdate]
         }
         to_wake.push(members.users);
     }
+    if !is_serving {
+        feed.keep(world, routed.pieces.iter().map(|piece| piece.audience.id()));
+    }
     drop(guard);
     shared.storage.write(writes, Vec::new());
     for members in to_wake {
         shared.waiting.wake_members(&members);
+    }
+    if is_serving {
+        Ok(())
+    } else {
+        Err(RouteError::TakenOver)
     }
 }
 
@@ -261,11 +352,24 @@ fn sent(world: &World, state: &UserPresenceState) -> Option<RoutedUpdate> {
 }
 
 /// Only here, where no answer is being delivered: an audience is forgotten after the last that was routed to it.
-fn forget_released(feed: &Feed, shared: &Shared) {
-    let forgotten = feed.module.take_forgotten_audiences();
-    if !forgotten.is_empty() {
+fn forget_released(feed: &Feed, lease: &Lease, shared: &Shared) {
+    forget(feed, shared, lease.take_forgotten_audiences());
+}
+
+/// What generations have routed from which others have taken over was there to be read for long enough.
+fn forget_kept(feed: &Feed, shared: &Shared) {
+    let due = feed.kept.lock().take_due();
+    forget(feed, shared, due);
+}
+
+fn forget<I>(feed: &Feed, shared: &Shared, audiences: I)
+where
+    I: IntoIterator<Item = AudienceId, IntoIter: ExactSizeIterator>,
+{
+    let audiences = audiences.into_iter();
+    if audiences.len() > 0 {
         let mut world = shared.world.write();
-        for audience in forgotten {
+        for audience in audiences {
             world.streams.forget(feed.tag, audience);
         }
     }

@@ -12,7 +12,7 @@ use crate::delivery::ModuleTag;
 use crate::engine::feed::{Feed, with_source};
 use crate::engine::world::World;
 use crate::engine::{Reader, Shared};
-use crate::modules::{CallError, MAX_BATCH};
+use crate::modules::{CallError, MAX_BATCH, Running};
 use crate::presence::UserKey;
 
 /// Which users' states are wanted.
@@ -81,7 +81,8 @@ impl Shared {
         reader: Reader<'_>,
         wanted: &Wanted,
     ) -> Result<Vec<UserKey>, Failure> {
-        let interested = feed.module().get_interested_users(reader.user_id).await;
+        let module = feed.lease();
+        let interested = module.get_interested_users(reader.user_id).await;
         match interested.map_err(Failure::of("get_interested_users"))? {
             InterestedUsers::Users(users) => {
                 let world = self.world.read();
@@ -92,14 +93,14 @@ impl Shared {
                     .filter(|user| !rooms.shows(reader.user, *user))
                     .collect())
             }
-            InterestedUsers::All => self.fetch_part_of_all(feed, reader, wanted).await,
+            InterestedUsers::All => self.fetch_part_of_all(&module, reader, wanted).await,
         }
     }
 
     /// Feeds the wanted states through the module, and takes the reader's part.
     async fn fetch_part_of_all(
         &self,
-        feed: &Feed,
+        module: &Running,
         reader: Reader<'_>,
         wanted: &Wanted,
     ) -> Result<Vec<UserKey>, Failure> {
@@ -113,8 +114,7 @@ impl Shared {
                     .filter_map(|user| Some((*user, world.crossing(*user)?)))
                     .unzip()
             };
-            let routed = feed
-                .module()
+            let routed = module
                 .get_users_for_states(states, Some(reader.user_id))
                 .await
                 .map_err(Failure::of("get_users_for_states"))?;

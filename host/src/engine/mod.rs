@@ -9,12 +9,14 @@ mod catch_up;
 mod feed;
 mod fetch;
 mod filters;
+mod generation;
 mod limit;
 mod membership;
 mod read;
 mod restore;
 mod services;
 mod session;
+mod swap;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -40,12 +42,12 @@ use crate::config::Tracking;
 use crate::delivery::{Destinations, PresenceContent, Streams, Waiting};
 use crate::directory::{Directory, Source, TokenOwner};
 use crate::metrics::{OnScrape, PresenceMetrics, on_scrape};
-use crate::modules::Running;
 use crate::presence::{Presence, Timing, UserPresence};
 use crate::storage::{Restored, Storage, Writes};
 
 pub use crate::engine::applied::{NotApplied, Overloaded};
 pub use crate::engine::filters::FilterError;
+pub use crate::engine::generation::{ModuleView, ProbeError, Retired};
 pub use crate::engine::limit::RateLimited;
 pub use crate::engine::session::Session;
 pub use crate::engine::sync::{SetPresence, SyncAnswer, SyncError, SyncRequest};
@@ -77,6 +79,8 @@ struct Shared {
     world: RwLock<World>,
     waiting: Arc<Waiting>,
     feeds: RwLock<Arc<[Arc<Feed>]>>,
+    /// Modules that were detached, by name.
+    parked: Mutex<HashMap<Arc<str>, Arc<Feed>>>,
     limits: Limits,
     metrics: PresenceMetrics,
     /// Refreshes what of this the metrics show; set once this stands.
@@ -178,6 +182,7 @@ impl Engine {
             presence,
             waiting: Arc::default(),
             feeds: RwLock::new(Arc::default()),
+            parked: Mutex::default(),
             commands,
             storage,
             routes: Mutex::new(Routes::new(restored.modules, restored.routed)),
@@ -194,28 +199,6 @@ impl Engine {
         // Nobody else has this yet, so nobody has set it.
         let _ = shared.on_scrape.set(refresh);
         (Self(shared), queue, reserved)
-    }
-
-    /// From now on, this module is asked as well. What it has yet to route is routed first: everybody who is not offline,
-    /// when it is new or another than in the run before.
-    ///
-    /// `fingerprint` stands for all that its routes depend on, its file and its config. While it stays the same over a
-    /// restart, what the module has routed need not be routed again.
-    pub fn attach(&self, name: &str, fingerprint: &str, module: Running) {
-        let shared = &self.0;
-        let feed = Arc::new(Feed::new(Arc::from(name), module));
-        {
-            let mut world = shared.world.write();
-            let (users, writes) = shared.routes.lock().attach(&mut world, &feed, fingerprint);
-            shared.storage.write(writes, Vec::new());
-            if feed.module().shared_room_presence() == SharedRoomPresence::Replace {
-                world.room_presence = SharedRoomPresence::Replace;
-            }
-            feed.mark(&users);
-            let mut feeds = shared.feeds.write();
-            *feeds = feeds.iter().cloned().chain([Arc::clone(&feed)]).collect();
-        }
-        shared.tasks.spawn(feed::run(feed, Arc::clone(shared)));
     }
 
     /// Who stands behind an access token.
@@ -313,7 +296,7 @@ impl Engine {
         self.0.tasks.close();
         self.0.tasks.wait().await;
         for feed in self.0.feeds().iter() {
-            if !feed.module().shutdown(deadline).await {
+            if !feed.lease().shutdown(deadline).await {
                 tracing::warn!(
                     module = &**feed.name(),
                     "shutdown did not end within {} s",

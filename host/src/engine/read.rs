@@ -69,7 +69,7 @@ impl Shared {
         }
         let (mut routed, mut owed, mut cursors) = (Vec::new(), Vec::new(), Vec::new());
         for module in world.streams.modules() {
-            let mut cursor = world.streams.cursor(module, token);
+            let mut cursor = token.cursor(module);
             let in_logs = cursor.routed >= world.streams.routed_floor(module, reader);
             if in_logs && cursor.owes == Owes::News {
                 let updates = world.streams.routed_after(module, reader, token);

@@ -7,9 +7,8 @@ use presence_router_api::{PresenceState, SharedRoomPresence, UserId};
 use sha2::{Digest, Sha256};
 
 use crate::config::Tracking;
-use crate::delivery::{Since, Streams};
+use crate::delivery::{ModuleTag, Since, Streams};
 use crate::directory::{Directory, RoomKey};
-use crate::engine::feed::Feed;
 use crate::engine::world::World;
 use crate::presence::UserKey;
 use crate::storage::{Restored, StoredModule, StoredPresence, StoredRoom, StoredRoute, Writes};
@@ -66,16 +65,11 @@ impl Routes {
         }
     }
 
-    /// Attaches a module at the next position, and returns the users whom it has yet to route. One that is new, or has changed
-    /// since the earlier run, has yet to route everybody who is not offline. Of who is offline a new one has nothing to say;
-    /// one that has changed has, as far as the one before owed it to who has read less.
-    pub(super) fn attach(
-        &mut self,
-        world: &mut World,
-        feed: &Feed,
-        fingerprint: &str,
-    ) -> (Vec<UserKey>, Writes) {
-        let (tag, name) = (feed.tag(), feed.name());
+    /// Attaches a module at the next position. One that is new, or has changed since the earlier run, has yet to route everybody
+    /// who is not offline. Of who is offline a new one has nothing to say; one that has changed has, as far as the one before
+    /// owed it to who has read less.
+    pub(super) fn attach(&mut self, world: &mut World, name: &str, fingerprint: &str) -> Writes {
+        let tag = ModuleTag::of(name);
         let attached = world.streams.advance();
         let before = self.modules.remove(name);
         let routes = self.routes.remove(name).unwrap_or_default();
@@ -83,50 +77,49 @@ impl Routes {
         let same = before.filter(|before| before.fingerprint == fingerprint);
         let changed = same.as_ref().map_or(attached, |same| same.since);
         world.streams.attach(tag, Since { attached, changed });
-        let is_same = same.is_some();
         let mut writes = Writes::default();
-        if !is_same {
-            // This forgets what was stored of the one before.
+        if same.is_none() {
             writes.modules.push(StoredModule {
-                name: Arc::clone(name),
+                name: Arc::from(name),
                 fingerprint: fingerprint.to_owned(),
                 since: changed,
             });
         }
         for route in routes {
             let user = world.directory.key(route.user_id.as_str());
-            let Some(user) = user.filter(|user| is_same || !world.is_online(*user)) else {
+            let is_its_own = route.position >= changed;
+            let Some(user) = user.filter(|user| is_its_own || !world.is_online(*user)) else {
                 continue;
             };
             world
                 .streams
                 .restore_settled(tag, user, route.change, route.position);
-            if !is_same {
-                writes.routed.push(route);
-            }
         }
         if is_new {
-            writes.routed = settle_offline(world, feed);
+            writes.routed = settle_offline(world, name);
         }
-        if feed.module().shared_room_presence() == SharedRoomPresence::Replace {
-            writes.rooms = uncount_rooms(&world.directory, attached);
-        }
-        let yet_to_route = |user: &UserKey| !world.streams.is_settled(tag, *user);
-        (world.directory.users().filter(yet_to_route).collect(), writes)
+        writes
     }
 }
 
+/// The users whose newest change a module is not done with.
+pub(super) fn yet_to_route(world: &World, module: ModuleTag) -> Vec<UserKey> {
+    let unsettled = |user: &UserKey| !world.streams.is_settled(module, *user);
+    world.directory.users().filter(unsettled).collect()
+}
+
 /// A module that is new has nothing to do with changes of who was offline when it came.
-fn settle_offline(world: &mut World, feed: &Feed) -> Vec<StoredRoute> {
+fn settle_offline(world: &mut World, name: &str) -> Vec<StoredRoute> {
+    let (tag, name) = (ModuleTag::of(name), Arc::<str>::from(name));
     let offline: Vec<_> = world
         .directory
         .users()
         .filter(|user| !world.is_online(*user))
         .collect();
     let settled = offline.into_iter().filter_map(|user| {
-        let (change, position) = world.streams.pass_over(feed.tag(), user)?;
+        let (change, position) = world.streams.pass_over(tag, user)?;
         Some(StoredRoute {
-            module: Arc::clone(feed.name()),
+            module: Arc::clone(&name),
             user_id: world.directory.id(user)?.clone(),
             change,
             position,
@@ -215,7 +208,7 @@ pub(super) fn compare_rooms(
 }
 
 /// All rooms, as they are stored from when on a module replaces them.
-fn uncount_rooms(directory: &Directory, changed: u64) -> Vec<StoredRoom> {
+pub(super) fn uncount_rooms(directory: &Directory, changed: u64) -> Vec<StoredRoom> {
     let rooms = directory.counted_rooms();
     rooms
         .filter_map(|room| describe(directory, SharedRoomPresence::Replace, room, changed))

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc::error::TrySendError, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use crate::config::Tracking;
-use crate::delivery::{Cursor, Owes, PresenceEvent, PresenceFilter, SyncToken};
+use crate::delivery::{Cursor, ModuleTag, Owes, PresenceEvent, PresenceFilter, SyncToken};
 use crate::engine::feed::Feed;
 use crate::engine::fetch::{Fetched, Wanted};
 use crate::engine::read::{Logs, Read};
@@ -152,12 +152,13 @@ impl Shared {
         all: All,
     ) -> SyncAnswer {
         let with_offline = all == All::Asked && self.presence.include_offline_users_on_sync;
-        let feeds = match self.presence.enabled {
-            Tracking::Disabled => Arc::default(),
-            Tracking::Enabled | Tracking::Untracked => self.feeds(),
-        };
         let (asked_at, asked) = {
             let streams = &self.world.read().streams;
+            // Under the lock: a module that comes later has a later position.
+            let feeds = match self.presence.enabled {
+                Tracking::Disabled => Arc::default(),
+                Tracking::Enabled | Tracking::Untracked => self.feeds(),
+            };
             let wanted = |feed: &Feed| {
                 if with_offline {
                     return Wanted::Everybodys;
@@ -175,9 +176,19 @@ impl Shared {
                 .collect();
             (streams.position(), asked)
         };
-        let answers = self.fetch(session.reader(), asked).await;
+        let mut answers = self.fetch(session.reader(), asked).await;
 
         let world = self.world.read();
+        if self.presence.enabled != Tracking::Disabled {
+            // Modules that have come meanwhile have not answered.
+            let was_asked = |module: &ModuleTag| answers.iter().any(|answer| answer.module == *module);
+            let late: Vec<_> = world
+                .streams
+                .modules()
+                .filter(|module| !was_asked(module))
+                .collect();
+            answers.extend(late.into_iter().map(|module| Fetched { module, users: None }));
+        }
         let mut users = match self.presence.enabled {
             Tracking::Disabled => Vec::new(),
             Tracking::Enabled | Tracking::Untracked => world.shared_rooms().contacts(session.user),
@@ -204,7 +215,7 @@ impl Shared {
                 (None, None) => Cursor::never_answered(asked_at),
                 // It goes on where it was; for a snapshot that a module has told, all of it is still owed.
                 (None, Some(since)) => {
-                    let cursor = world.streams.cursor(*module, since);
+                    let cursor = since.cursor(*module);
                     let owes = match all {
                         All::Told => Owes::All,
                         All::Asked => cursor.owes,

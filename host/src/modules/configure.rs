@@ -97,6 +97,11 @@ impl Configured {
         Ok(Self { opened, config })
     }
 
+    /// The library.
+    pub fn opened(&self) -> &Opened {
+        &self.opened
+    }
+
     /// What this module is.
     pub fn identity(&self) -> &Identity {
         self.opened.identity()

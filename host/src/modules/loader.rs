@@ -9,7 +9,7 @@ use crate::modules::open::Opened;
 use crate::modules::refusal::Refusal;
 use crate::modules::report::Report;
 use crate::modules::signature::{self, Signers};
-use crate::modules::stage::{ModuleCache, StageError, Staged};
+use crate::modules::stage::{self, ModuleCache, StageError, Staged};
 use crate::modules::trust::Trust;
 use crate::sha256::Sha256;
 
@@ -71,6 +71,12 @@ impl Loader {
         let staged = self.stage(source, source.pinned)?;
         let inspected = Inspected::new(staged, &self.host, &self.libraries)?;
         Ok(Opened::new(inspected)?)
+    }
+
+    /// The hash of the file as it is now. It is not opened as a library.
+    pub fn hash(&self, source: &Source) -> Result<Sha256, Refusal> {
+        let located = Located::find(&source.module, &source.base_dir, &source.module_path)?;
+        Ok(stage::hash(located)?)
     }
 
     /// Which file would be loaded if its hash were pinned. Runs none of its code, and does not inspect it.

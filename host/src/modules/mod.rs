@@ -32,6 +32,7 @@ mod series;
 mod services;
 mod signature;
 mod stage;
+mod stats;
 mod trust;
 
 pub use crate::modules::answer::{Piece, Routed, WrongAnswer};
@@ -52,4 +53,5 @@ pub use crate::modules::running::{CallError, MAX_BATCH, Running, StartError};
 pub use crate::modules::services::{Answer, ServiceError, Services};
 pub use crate::modules::signature::{SignatureError, Signers};
 pub use crate::modules::stage::{MAX_MODULE_BYTES, ModuleCache, StageError, Staged};
+pub use crate::modules::stats::{CallStats, Counts, Latency};
 pub use crate::modules::trust::{Trust, UntrustedSource};

@@ -240,6 +240,11 @@ impl Running {
         self.shared.quarantine.remaining()
     }
 
+    /// STUB
+    pub fn stats(&self) -> crate::modules::CallStats {
+        crate::modules::CallStats::default()
+    }
+
     /// Sets the gauges of this module, which has yet to route so many users.
     pub fn refresh_metrics(&self, dirty_users: usize) {
         self.metrics.dirty(dirty_users);

@@ -286,6 +286,16 @@ impl Drop for PrivateFile {
     }
 }
 
+/// The hash of a file as it is now.
+pub(super) fn hash(located: Located) -> Result<Sha256, StageError> {
+    let (path, _, mut file) = located.into_parts();
+    let unwritable = |source| StageError::Read {
+        path: path.clone(),
+        source,
+    };
+    hash_while_copying(&mut file, &path, &mut io::sink(), unwritable).map(|(sha256, _)| sha256)
+}
+
 /// Copies to the end of `from`, but no more than one byte past the bound.
 fn copy_hashing(from: &mut File, path: &Path, to: &Path) -> Result<(Sha256, u64), StageError> {
     let unwritable = |source| StageError::Write {
@@ -298,6 +308,15 @@ fn copy_hashing(from: &mut File, path: &Path, to: &Path) -> Result<(Sha256, u64)
         .mode(0o400)
         .open(to)
         .map_err(unwritable)?;
+    hash_while_copying(from, path, &mut copy, unwritable)
+}
+
+fn hash_while_copying(
+    from: &mut File,
+    path: &Path,
+    to: &mut impl Write,
+    unwritable: impl Fn(io::Error) -> StageError,
+) -> Result<(Sha256, u64), StageError> {
     let mut hash = sha2::Sha256::new();
     let mut buffer = vec![0; 64 * 1024];
     let mut size = 0;
@@ -315,7 +334,7 @@ fn copy_hashing(from: &mut File, path: &Path, to: &Path) -> Result<(Sha256, u64)
             }
         };
         hash.update(chunk);
-        copy.write_all(chunk).map_err(unwritable)?;
+        to.write_all(chunk).map_err(&unwritable)?;
         size += chunk.len() as u64;
     }
     Ok((Sha256::from(<[u8; 32]>::from(hash.finalize())), size))

@@ -165,6 +165,15 @@ impl Dirty {
         }
     }
 
+    /// Another generation of the module is asked from now on: what has failed is fresh to it.
+    pub fn begin_anew(&mut self) {
+        while let Some(user) = self.failed.pop() {
+            self.mark(user);
+        }
+        self.next_retry = FIRST_RETRY;
+        self.retry_limit = usize::MAX;
+    }
+
     /// When there is something to do without a further change: `None` when there is nothing, a past moment when at once.
     pub fn due(&self, now: Instant) -> Option<Instant> {
         if self.order.is_empty() {

@@ -145,11 +145,6 @@ impl Database {
 }
 
 fn put_pending(connection: &Connection, pending: &Pending) -> rusqlite::Result<()> {
-    for module in &pending.forgotten {
-        connection
-            .prepare_cached("DELETE FROM routed WHERE module = ?1")?
-            .execute([&**module])?;
-    }
     put_all(connection, pending.modules.values())?;
     put_all(connection, pending.presence.values())?;
     for routes in pending.routed.values() {

@@ -81,11 +81,7 @@ impl Storage {
     /// What is in use, damaged, another program's, or of a newer version is refused, and not changed.
     pub fn open(location: &Location) -> Result<(Self, Restored), OpenError> {
         let (database, restored) = open::open(location)?;
-        let fingerprints = restored
-            .modules
-            .iter()
-            .map(|module| (Arc::clone(&module.name), module.fingerprint.clone()));
-        let queue = Arc::new(Queue::new(fingerprints.collect()));
+        let queue = Arc::new(Queue::new());
         let waiting = {
             let (metrics, queue) = (StorageMetrics::new(), Arc::downgrade(&queue));
             move || metrics.waiting(queue.upgrade().map_or(0, |queue| queue.len()))

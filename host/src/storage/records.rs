@@ -46,9 +46,10 @@ pub struct StoredRoom {
 pub struct StoredModule {
     /// The name of the instance.
     pub name: Arc<str>,
-    /// What its routes depend on. Another fingerprint for the name forgets its routes, in the same transaction.
+    /// What its routes depend on.
     pub fingerprint: String,
-    /// The position at which it was first attached with this fingerprint.
+    /// The position from which on it has routed with this fingerprint. What is stored of an earlier position, another has
+    /// routed.
     pub since: u64,
 }
 
@@ -67,7 +68,7 @@ pub struct Writes {
     pub rooms: Vec<StoredRoom>,
     /// Positions up to this one may be in use. What is lower than the stored one counts for nothing.
     pub reserved: Option<u64>,
-    /// By name. They come before the routes of the same `Writes`, which are kept.
+    /// By name.
     pub modules: Vec<StoredModule>,
 }
 

@@ -1,7 +1,6 @@
 //! The thread that owns the database, and the queue before it. All that has come while one transaction was written
 //! goes into the next: the more there is to write, the less a row costs.
 
-use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,8 +36,6 @@ struct Waiting {
     is_fresh: bool,
     /// The rows that the thread is writing.
     in_flight: usize,
-    /// By module, as of all that was handed over.
-    fingerprints: HashMap<Arc<str>, String>,
     done: Vec<Done>,
     /// Bounded by the permits of the handles.
     changes: Vec<Request>,
@@ -61,13 +58,12 @@ pub(super) enum Purpose {
 }
 
 impl Queue {
-    pub(super) fn new(fingerprints: HashMap<Arc<str>, String>) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             waiting: Mutex::new(Waiting {
                 pending: Pending::default(),
                 is_fresh: false,
                 in_flight: 0,
-                fingerprints,
                 done: Vec::new(),
                 changes: Vec::new(),
                 reads: Vec::new(),
@@ -84,12 +80,7 @@ impl Queue {
             answer(done, &Err(WriteError::Closed));
             return;
         }
-        let Waiting {
-            pending,
-            fingerprints,
-            ..
-        } = &mut *waiting;
-        pending.add(writes, fingerprints);
+        waiting.pending.add(writes);
         waiting.done.extend(done);
         waiting.is_fresh = true;
         self.wake.notify_one();

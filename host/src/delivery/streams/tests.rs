@@ -19,6 +19,17 @@ fn streams(start: u64) -> Streams {
     streams
 }
 
+fn route(
+    streams: &mut Streams,
+    module: ModuleTag,
+    audience: &Audience,
+    updates: impl Iterator<Item = RoutedUpdate>,
+    resolve: impl FnOnce() -> Members,
+) -> Members {
+    let form = streams.form(module).expect("attached");
+    streams.route((module, form), audience, updates, resolve)
+}
+
 fn members(users: &[UserKey]) -> Members {
     Members::new(users.to_vec(), Vec::new())
 }
@@ -77,7 +88,9 @@ fn a_user_who_changed_twice_is_listed_once_at_the_newer_position() {
 fn what_is_routed_is_read_by_the_members_alone() {
     let mut streams = streams(0);
     streams.changed(A);
-    let found = streams.route(MODULE, &audience(), routed(A, 1), || members(&[C, C]));
+    let found = route(&mut streams, MODULE, &audience(), routed(A, 1), || {
+        members(&[C, C])
+    });
     assert_eq!(&*found.users, [C]);
     assert_eq!(routed_after(&streams, C, 1), [update(A, 1)]);
     assert_eq!(routed_after(&streams, C, 2).len(), 0);
@@ -88,7 +101,7 @@ fn what_is_routed_is_read_by_the_members_alone() {
 fn who_read_less_than_a_forgotten_log_held_must_ask() {
     let mut streams = streams(10);
     let audience = audience();
-    streams.route(MODULE, &audience, routed(A, 1), || members(&[C]));
+    route(&mut streams, MODULE, &audience, routed(A, 1), || members(&[C]));
     assert_eq!(streams.routed_floor(MODULE, C), 10);
     streams.forget(MODULE, audience.id());
     assert_eq!(streams.routed_floor(MODULE, C), 11);
@@ -99,7 +112,7 @@ fn who_read_less_than_a_forgotten_log_held_must_ask() {
 #[test]
 fn an_audience_without_local_members_keeps_no_log() {
     let mut streams = streams(0);
-    streams.route(MODULE, &audience(), routed(A, 1), Members::default);
+    route(&mut streams, MODULE, &audience(), routed(A, 1), Members::default);
     assert_eq!(streams.position(), 0);
 }
 
@@ -108,11 +121,11 @@ fn a_newer_change_hides_what_was_routed_until_it_is_routed_itself() {
     let mut streams = streams(0);
     let audience = audience();
     streams.changed(A);
-    streams.route(MODULE, &audience, routed(A, 1), || members(&[C]));
+    route(&mut streams, MODULE, &audience, routed(A, 1), || members(&[C]));
     streams.changed(A);
     assert_eq!(routed_after(&streams, C, 0).len(), 0);
     let newest = streams.last_change(A);
-    streams.route(MODULE, &audience, routed(A, newest), || {
+    route(&mut streams, MODULE, &audience, routed(A, newest), || {
         unreachable!("resolved before")
     });
     assert_eq!(routed_after(&streams, C, 0).len(), 1);
@@ -123,16 +136,18 @@ fn the_same_change_is_news_once_whatever_the_audiences() {
     let mut streams = streams(0);
     let (one, other) = (audience(), audience());
     streams.changed(A);
-    streams.route(MODULE, &one, routed(A, 1), || members(&[C]));
+    route(&mut streams, MODULE, &one, routed(A, 1), || members(&[C]));
     let position = streams.position();
-    streams.route(MODULE, &one, routed(A, 1), || unreachable!("resolved before"));
-    streams.route(MODULE, &other, routed(A, 1), || members(&[C]));
+    route(&mut streams, MODULE, &one, routed(A, 1), || {
+        unreachable!("resolved before")
+    });
+    route(&mut streams, MODULE, &other, routed(A, 1), || members(&[C]));
     assert_eq!(routed_after(&streams, C, position).len(), 0);
     let sent = RoutedUpdate {
         reason: Reason::Sent,
         ..update(A, 1)
     };
-    streams.route(MODULE, &other, std::iter::once(sent), || {
+    route(&mut streams, MODULE, &other, std::iter::once(sent), || {
         unreachable!("resolved before")
     });
     assert_eq!(routed_after(&streams, C, position), [sent]);
@@ -145,7 +160,7 @@ fn what_was_settled_can_be_asked_for_when_its_log_is_forgotten() {
     streams.changed(A);
     let position = streams.position();
     streams.settled(MODULE, update(A, 1));
-    streams.route(MODULE, &audience, routed(A, 1), || members(&[C]));
+    route(&mut streams, MODULE, &audience, routed(A, 1), || members(&[C]));
     streams.forget(MODULE, audience.id());
     assert!(position < streams.routed_floor(MODULE, C));
     assert_eq!(
@@ -161,9 +176,9 @@ fn what_was_settled_can_be_asked_for_when_its_log_is_forgotten() {
 fn what_one_module_has_told_is_no_news_by_another() {
     let mut streams = streams(0);
     streams.changed(A);
-    streams.route(MODULE, &audience(), routed(A, 1), || members(&[C]));
+    route(&mut streams, MODULE, &audience(), routed(A, 1), || members(&[C]));
     let position = streams.position();
-    streams.route(OTHER, &audience(), routed(A, 1), || members(&[C]));
+    route(&mut streams, OTHER, &audience(), routed(A, 1), || members(&[C]));
     assert_eq!(routed_after(&streams, C, position).len(), 0);
     // To who is yet to be told it is news by both.
     assert_eq!(routed_after(&streams, C, 0).len(), 2);

@@ -127,10 +127,16 @@ impl Routed {
     /// Whether a module has a call that it will answer.
     fn is_asked(&self) -> bool {
         let feeds = self.engine.0.feeds();
+        let puppet = |feed: &Feed| {
+            let number = feed
+                .name()
+                .strip_prefix("puppet")
+                .and_then(|number| number.parse::<usize>().ok());
+            number.and_then(|number| self.puppets.get(number))
+        };
         feeds
             .iter()
-            .zip(&self.puppets)
-            .any(|(feed, puppet)| feed.module().running_calls() > puppet.hanging())
+            .any(|feed| feed.lease().running_calls() > puppet(feed).map_or(0, |puppet| puppet.hanging()))
     }
 
     /// Lets time pass until it is so, but none while a module has a call that it will answer.
@@ -154,7 +160,7 @@ impl Routed {
     /// Waits until the modules have routed all and can be asked, and nobody is due a timeout.
     pub(super) async fn settle(&self) {
         let ready = |feed: &Arc<Feed>| {
-            let module = feed.module();
+            let module = feed.lease();
             feed.dirty.lock().is_empty() && module.running_calls() == 0 && module.quarantined_for().is_none()
         };
         // While time passes for the modules, it does for the users.

@@ -112,7 +112,7 @@ async fn calls_to_a_module_are_counted_by_their_outcome() {
     }
     .puppet();
     let server = serve_routed(&[], &[&puppet]).await;
-    let name = server.engine.0.feeds()[0].module().name().to_string();
+    let name = server.engine.0.feeds()[0].lease().name().to_string();
     let check = |lines: &[&str]| {
         let named: Vec<_> = lines.iter().map(|line| line.replace("PUPPET", &name)).collect();
         check(&exposition, &named.iter().map(String::as_str).collect::<Vec<_>>());

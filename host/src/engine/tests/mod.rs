@@ -17,6 +17,7 @@ mod sent;
 mod served;
 mod several;
 mod stop;
+mod swaps;
 mod tracking;
 mod trouble;
 mod waiting;

@@ -16,7 +16,7 @@ use std::future::Future;
 use proptest::proptest;
 use proptest::test_runner::Config;
 
-use crate::engine::tests::model::case::{Case, by_modules, by_rooms, over_restarts};
+use crate::engine::tests::model::case::{Case, by_modules, by_rooms, by_swapped_modules, over_restarts};
 use crate::engine::tests::model::play::Play;
 use crate::engine::tests::model::seeds::PrintedSeeds;
 
@@ -34,6 +34,15 @@ proptest! {
 
     #[test]
     fn by_modules_with_moods(case in by_modules()) {
+        run(play(case));
+    }
+}
+
+proptest! {
+    #![proptest_config(config(64))]
+
+    #[test]
+    fn by_modules_that_are_swapped(case in by_swapped_modules()) {
         run(play(case));
     }
 }

@@ -266,7 +266,7 @@ async fn a_module_that_hangs_holds_up_no_other_module() {
     serving.asked_until(|asked| asked.iter().any(of_eve)).await;
     server
         .time
-        .until(|| server.engine.0.feeds()[1].module().running_calls() == 0)
+        .until(|| server.engine.0.feeds()[1].lease().running_calls() == 0)
         .await;
     advance(CALL_TIMEOUT).await;
     server.time.pass_until(|| first.is_finished()).await;

@@ -44,6 +44,12 @@ pub(super) enum Step {
     Feel(usize, Mood),
     /// One module more.
     Attach(Broadcast),
+    /// Another generation of a module takes over: another module, or the same again.
+    TakeOver(usize, Option<Broadcast>),
+    /// A module is not asked any more.
+    Detach(usize),
+    /// It is again.
+    Reattach(usize),
     Restart(Meanwhile),
 }
 
@@ -67,9 +73,18 @@ pub(super) fn by_modules() -> impl Strategy<Value = Case> {
     case(collection::vec(broadcast(), 0..=MODULES), steps)
 }
 
+/// With modules that are swapped, go and come back.
+pub(super) fn by_swapped_modules() -> impl Strategy<Value = Case> {
+    let steps = collection::vec(
+        prop_oneof![8 => step(), 1 => feel(), 1 => attach(), 4 => swap()],
+        0..40,
+    );
+    case(collection::vec(broadcast(), 1..=MODULES), steps)
+}
+
 /// With all of it, and restarts.
 pub(super) fn over_restarts() -> impl Strategy<Value = Case> {
-    let step = prop_oneof![16 => step(), 1 => feel(), 1 => attach(), 2 => restart()];
+    let step = prop_oneof![16 => step(), 1 => feel(), 1 => attach(), 1 => swap(), 2 => restart()];
     case(
         collection::vec(broadcast(), 0..=MODULES),
         collection::vec(step, 0..40),
@@ -135,6 +150,16 @@ fn attach() -> impl Strategy<Value = Step> {
     broadcast().prop_map(Step::Attach)
 }
 
+fn swap() -> impl Strategy<Value = Step> {
+    let module = || 0..MODULES;
+    let generation = option::weighted(0.7, broadcast());
+    prop_oneof![
+        3 => (module(), generation).prop_map(|(module, generation)| Step::TakeOver(module, generation)),
+        1 => module().prop_map(Step::Detach),
+        1 => module().prop_map(Step::Reattach),
+    ]
+}
+
 fn restart() -> impl Strategy<Value = Step> {
     let room = option::weighted(0.3, room());
     let module = option::weighted(0.3, (0..MODULES, broadcast()));
@@ -149,6 +174,7 @@ fn broadcast() -> impl Strategy<Value = Broadcast> {
         but_of,
         audience,
         interest,
+        is_attached: true,
     })
 }
 

@@ -14,7 +14,8 @@ use crate::engine::tests::kit::{CALL_TIMEOUT, Routed, USERS, clock, has_rooms, i
 use crate::engine::tests::model::case::{Case, Device, MODULES, Meanwhile, Step};
 use crate::engine::tests::model::sight::{Broadcast, Sight, Users, has, names};
 use crate::engine::tests::model::stream::{Repeats, Stream, client};
-use crate::engine::{Engine, SetPresence};
+use crate::engine::{Engine, Retired, SetPresence};
+use crate::modules::Running;
 use crate::modules::puppet::{Mood, Puppet};
 use crate::storage::{Location, Storage};
 
@@ -88,7 +89,7 @@ impl Play {
                 let feeds = self.engine().0.feeds();
                 self.troubled |= feeds
                     .iter()
-                    .any(|feed| !feed.dirty.lock().is_empty() || feed.module().running_calls() > 0);
+                    .any(|feed| !feed.dirty.lock().is_empty() || feed.lease().running_calls() > 0);
                 tokio::time::advance(Duration::from_millis(*ms)).await;
             }
             Step::SetByModule(user, state, message) => {
@@ -121,6 +122,9 @@ impl Play {
                     self.attach(*module).await;
                 }
             }
+            Step::TakeOver(module, generation) => self.take_over(*module, *generation).await,
+            Step::Detach(module) => self.detach(*module).await,
+            Step::Reattach(module) => self.reattach(*module).await,
             Step::Restart(meanwhile) => self.restart(meanwhile).await,
         }
     }
@@ -141,13 +145,82 @@ impl Play {
     }
 
     async fn start_module(&mut self, number: usize) {
+        let (puppet, module) = self.begin_module(number).await;
+        self.engine()
+            .attach(&name_of(number), &self.forms[number].to_string(), module);
+        self.puppets.insert(number, puppet);
+        self.server = Routed::of(self.engine().clone(), self.puppets.clone());
+    }
+
+    async fn begin_module(&self, number: usize) -> (Arc<Puppet>, Running) {
         let replaces = number == 0 && self.sight.replaces;
         let puppet = self.sight.modules[number].puppet(replaces);
         let module = puppet.start(Arc::clone(&self.clock), CALL_TIMEOUT).await;
-        let (name, form) = (format!("puppet{number}"), self.forms[number].to_string());
-        self.engine().attach(&name, &form, module.expect("starts"));
-        self.puppets.push(puppet);
+        (puppet, module.expect("starts"))
+    }
+
+    /// Another generation of a module takes over, while the one before may have calls that run.
+    async fn take_over(&mut self, number: usize, generation: Option<Broadcast>) {
+        let is_there = self
+            .sight
+            .modules
+            .get(number)
+            .is_some_and(|module| module.is_attached);
+        if !is_there {
+            return;
+        }
+        if let Some(generation) = generation {
+            self.forms[number] += 1;
+            self.change_module(number, generation);
+        }
+        let (puppet, module) = self.begin_module(number).await;
+        let form = self.forms[number].to_string();
+        let taken_over = self.engine().take_over(&name_of(number), &form, module);
+        self.retire(taken_over.unwrap_or_else(|_| panic!("there is one")));
+        self.puppets[number] = puppet;
         self.server = Routed::of(self.engine().clone(), self.puppets.clone());
+    }
+
+    async fn detach(&mut self, number: usize) {
+        let present = self.sight.modules.get(number).copied();
+        if let Some(module) = present.filter(|module| module.is_attached) {
+            let gone = Broadcast {
+                is_attached: false,
+                ..module
+            };
+            self.change_module(number, gone);
+            self.retire(self.engine().detach(&name_of(number)).expect("there is one"));
+        }
+    }
+
+    async fn reattach(&mut self, number: usize) {
+        let present = self.sight.modules.get(number).copied();
+        if let Some(module) = present.filter(|module| !module.is_attached) {
+            let back = Broadcast {
+                is_attached: true,
+                ..module
+            };
+            self.change_module(number, back);
+            self.puppets.remove(number);
+            self.start_module(number).await;
+        }
+    }
+
+    /// Calls of it that run may go on.
+    fn retire(&self, retired: Retired) {
+        tokio::spawn(retired.end(CALL_TIMEOUT * 4, CALL_TIMEOUT));
+    }
+
+    /// A module shows others from now on. What it has shown so far may be told again, and what it has routed so far is told.
+    fn change_module(&mut self, number: usize, module: Broadcast) {
+        for stream in self.streams.values_mut() {
+            stream.note_seen(&self.sight);
+        }
+        self.sight.modules[number] = module;
+        for stream in self.streams.values_mut() {
+            stream.again.extend(0..USERS.len());
+            stream.forget_unseen(&self.sight);
+        }
     }
 
     async fn restart(&mut self, Meanwhile { room, module }: &Meanwhile) {
@@ -159,7 +232,10 @@ impl Play {
         if let Some((number, module)) = module
             && let Some(present) = self.sight.modules.get_mut(*number)
         {
-            *present = *module;
+            *present = Broadcast {
+                is_attached: present.is_attached,
+                ..*module
+            };
             self.forms[*number] += 1;
             for stream in self.streams.values_mut() {
                 stream.again.extend(0..USERS.len());
@@ -172,7 +248,11 @@ impl Play {
         self.troubled = false;
         self.restarted = true;
         for number in 0..self.sight.modules.len() {
-            self.start_module(number).await;
+            if self.sight.modules[number].is_attached {
+                self.start_module(number).await;
+            } else {
+                self.puppets.push(Arc::new(Puppet::silent()));
+            }
         }
         let (engine, sight) = (&self.server.engine, &self.sight);
         for stream in self.streams.values_mut() {
@@ -271,7 +351,11 @@ impl Play {
             let mut newcomer = Stream::new(self.engine(), device, self.filter_of(device));
             let answer = newcomer.client.answer(false).await;
             newcomer.take(self.engine(), &answer, Repeats::Nothing, &self.sight);
-            assert_eq!(stream.known, newcomer.known, "of {device:?}");
+            let (known, expected) = (
+                stream.known(&newcomer, &self.sight),
+                newcomer.known(&newcomer, &self.sight),
+            );
+            assert_eq!(known, expected, "of {device:?}");
             self.check_first(device, answer.events.len(), &newcomer);
         }
         self.check_looks().await;
@@ -312,6 +396,10 @@ impl Play {
         let message = presence.status_msg.as_deref().unwrap_or_default();
         format!("{} {message}", presence.state).trim_end().to_owned()
     }
+}
+
+fn name_of(number: usize) -> String {
+    format!("puppet{number}")
 }
 
 fn start(

@@ -33,6 +33,7 @@ pub(super) struct Broadcast {
     pub(super) but_of: Users,
     pub(super) audience: AudienceKind,
     pub(super) interest: Interest,
+    pub(super) is_attached: bool,
 }
 
 /// How long a module keeps its audience.
@@ -55,7 +56,7 @@ pub(super) enum Interest {
 
 impl Broadcast {
     pub(super) fn shows(self, reader: usize, user: usize) -> bool {
-        has(self.to, reader) && !has(self.but_of, user)
+        self.is_attached && has(self.to, reader) && !has(self.but_of, user)
     }
 
     pub(super) fn puppet(self, replaces: bool) -> Arc<Puppet> {
@@ -115,7 +116,7 @@ impl Sight {
     }
 
     pub(super) fn sees_by_rooms(&self, reader: usize, user: usize) -> bool {
-        let rooms_count = !self.replaces || self.modules.is_empty();
+        let rooms_count = !self.replaces || self.modules.first().is_none_or(|first| !first.is_attached);
         let mut rooms = self.rooms.iter().enumerate();
         reader == user
             || (rooms_count

@@ -16,12 +16,16 @@ pub(super) struct Stream {
     pub(super) client: Client,
     /// Of whom it does not want to hear.
     filter: Users,
-    /// What it knows of those whom it sees; offline ones are left out.
-    pub(super) known: BTreeMap<usize, String>,
+    /// What it knows of those whom it sees or has seen; offline ones are left out.
+    known: BTreeMap<usize, String>,
+    /// Of whom it knows what it was told before it saw them no more.
+    outdated: BTreeSet<usize>,
     /// The last change of each that it was told.
     told: BTreeMap<usize, u64>,
     /// Of whom it may be told once what it knows.
     pub(super) again: BTreeSet<usize>,
+    /// Whom it saw by modules that are others now: what these had routed is still told.
+    pub(super) seen_before: BTreeSet<usize>,
     /// Of whom its next answer must tell, as long as they are seen by a room.
     pub(super) due: BTreeSet<usize>,
     /// Whether its next answer is a full snapshot.
@@ -46,8 +50,10 @@ impl Stream {
             client: client(engine, device),
             filter,
             known: BTreeMap::new(),
+            outdated: BTreeSet::new(),
             told: BTreeMap::new(),
             again: BTreeSet::new(),
+            seen_before: BTreeSet::new(),
             due: BTreeSet::new(),
             snapshot: false,
             unread_rooms: BTreeSet::new(),
@@ -79,11 +85,30 @@ impl Stream {
         !has(self.filter, user)
     }
 
-    /// Whoever is seen no more does not count.
+    /// What modules show is about to change.
+    pub(super) fn note_seen(&mut self, sight: &Sight) {
+        let seen = (0..USERS.len()).filter(|user| sight.sees(self.device.0, *user));
+        self.seen_before.extend(seen);
+    }
+
+    /// What it knows of whom it sees. What is left of whom it has not seen for a while does not count when they have gone
+    /// meanwhile, as a newcomer knows: nobody owed it to be told of that.
+    pub(super) fn known(&self, newcomer: &Self, sight: &Sight) -> BTreeMap<usize, &str> {
+        let counts = |user: &usize| !self.outdated.contains(user) || newcomer.known.contains_key(user);
+        let seen = self
+            .known
+            .iter()
+            .filter(|(user, _)| sight.sees(self.device.0, **user));
+        seen.filter(|(user, _)| counts(user))
+            .map(|(user, known)| (*user, known.as_str()))
+            .collect()
+    }
+
+    /// Whoever is seen no more need not be told of, and may be told of when they are seen again.
     pub(super) fn forget_unseen(&mut self, sight: &Sight) {
         let sees = |user: &usize| sight.sees(self.device.0, *user);
-        self.known.retain(|user, _| sees(user));
         self.told.retain(|user, _| sees(user));
+        self.outdated.extend(self.known.keys().filter(|user| !sees(user)));
         self.due.retain(|user| sight.sees_by_rooms(self.device.0, *user));
     }
 
@@ -117,7 +142,8 @@ impl Stream {
         let world = engine.0.world.read();
         for event in &answer.events {
             let user = number_of(&event.sender);
-            assert!(sight.sees(reader, user), "{name} sees {}", USERS[user]);
+            let may_see = sight.sees(reader, user) || self.seen_before.contains(&user);
+            assert!(may_see, "{name} sees {}", USERS[user]);
             assert!(self.wants(user), "{name} does not want {}", USERS[user]);
             let content = &event.content;
             let change = world
@@ -140,6 +166,7 @@ impl Stream {
                 // There has been another change since the answer was made.
                 self.told.remove(&user);
             }
+            self.outdated.remove(&user);
             if content.presence == Offline {
                 self.known.remove(&user);
             } else {
