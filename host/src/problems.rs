@@ -67,17 +67,28 @@ impl Problems {
     }
 }
 
+impl Problems {
+    /// The text without `error:` before each, to stand in a line of the log.
+    pub fn plain(&self) -> String {
+        self.texts().collect::<Vec<_>>().join("\n")
+    }
+
+    fn texts(&self) -> impl Iterator<Item = String> + '_ {
+        self.0.iter().map(|problem| match problem {
+            Problem::Config(error) => error.to_string(),
+            Problem::Module { text, .. } => text.clone(),
+            Problem::Other { message } => message.clone(),
+        })
+    }
+}
+
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, problem) in self.0.iter().enumerate() {
+        for (index, text) in self.texts().enumerate() {
             if index > 0 {
                 f.write_str("\n")?;
             }
-            match problem {
-                Problem::Config(error) => write!(f, "error: {error}")?,
-                Problem::Module { text, .. } => write!(f, "error: {text}")?,
-                Problem::Other { message } => write!(f, "error: {message}")?,
-            }
+            write!(f, "error: {text}")?;
         }
         Ok(())
     }

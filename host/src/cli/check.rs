@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
-use crate::cli::{Configured, Format, Outcome, modules};
+use crate::cli::{Configured, Format, Outcome, loader};
 use crate::config;
+use crate::operations::accept_all;
 
 pub(super) fn check(arguments: &Configured) -> Outcome {
     let (config, origins) = config::load(&arguments.config)?;
-    let loader = modules::loader()?;
-    let accepted = modules::configure(&loader, &config, &origins)?;
+    let accepted = accept_all(&loader()?, &config, &origins)?;
     let identities: Vec<_> = accepted
         .iter()
         .map(|accepted| accepted.configured.identity())

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 
-use crate::cli::{Format, Outcome, Output, modules};
+use crate::cli::{Format, Outcome, Output, loader};
 use crate::problems::Problems;
 
 #[derive(Debug, Args)]
@@ -19,7 +19,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn inspect(arguments: &Arguments) -> Outcome {
-    let loader = modules::loader()?;
+    let loader = loader()?;
     let report = loader
         .inspect(&arguments.file)
         .map_err(|refusal| Problems::refused("", None, &refusal))?;

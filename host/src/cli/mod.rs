@@ -5,8 +5,6 @@
 mod check;
 mod inspect;
 mod log;
-mod modules;
-mod reload;
 mod run;
 mod verify;
 
@@ -15,6 +13,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::modules::{Loader, Refusal};
 use crate::problems::Problems;
 use crate::verify::CHILD_COMMAND;
 
@@ -123,6 +122,11 @@ fn report(problems: &Problems, format: Format) {
     if format == Format::Json {
         println!("{}", serde_json::json!({ "ok": false, "errors": problems }));
     }
+}
+
+/// Makes the loader.
+fn loader() -> Result<Loader, Problems> {
+    Loader::new().map_err(|error| Problems::refused("", None, &Refusal::from(error)))
 }
 
 /// What a command ends with.

@@ -12,16 +12,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::cli::modules::Accepted;
-use crate::cli::reload::Reload;
-use crate::cli::{Configured, Format, Outcome, log, modules};
+use crate::cli::{Configured, Format, Outcome, loader, log};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, Origins};
 use crate::directory::StaticSource;
 use crate::engine::{Engine, Setup};
 use crate::http::{self, Services};
 use crate::metrics::Exposition;
-use crate::modules::{HostFacts, Identity, Refusal, Running};
+use crate::modules::{HostFacts, Identity};
+use crate::operations::{self, Operations, accept_all};
 use crate::problems::Problems;
 use crate::storage::{Location, Restored, Storage};
 
@@ -61,8 +60,8 @@ async fn serve(arguments: &Configured, config: &Config, origins: &Origins) -> Ou
     // First: what fetches its handles before counts nothing.
     let metrics = Exposition::install(SystemClock.now_ms()).context("metrics cannot be recorded")?;
     tokio::spawn(metrics.clone().keep_up());
-    let loader = modules::loader()?;
-    let accepted = modules::configure(&loader, config, origins)?;
+    let loader = loader()?;
+    let accepted = accept_all(&loader, config, origins)?;
     let directory = Arc::new(StaticSource::new(&config.directory));
     let engine = Engine::start(Setup {
         clock: Arc::new(SystemClock),
@@ -73,9 +72,17 @@ async fn serve(arguments: &Configured, config: &Config, origins: &Origins) -> Ou
         storage: open_storage(&config.database, origins)?,
         rc_presence: config.rc_presence,
     });
+    let operations = Operations::new(operations::Setup {
+        files: arguments.config.clone(),
+        config: config.clone(),
+        loader,
+        engine: engine.clone(),
+        directory,
+        facts: facts(config, &engine),
+    });
     // Bound before anything is said: a line on stdout is true.
     let started = async {
-        let identities = start_modules(&engine, accepted, config, origins).await?;
+        let identities = operations.start(accepted, origins).await?;
         let bound = http::bind(&config.listeners).await.map_err(anyhow::Error::new)?;
         Ok::<_, Problems>((identities, bound))
     };
@@ -110,10 +117,9 @@ async fn serve(arguments: &Configured, config: &Config, origins: &Origins) -> Ou
     listeners.close();
     say(format, &Event::Ready);
 
-    let mut reload = Reload::new(&arguments.config, config.clone(), directory);
     let name = loop {
         match signals.next().await {
-            Asked::Reload => reload.run(),
+            Asked::Reload => operations.reload_config().await,
             Asked::Stop(name) => break name,
         }
     };
@@ -145,38 +151,16 @@ fn open_storage(database: &config::Database, origins: &Origins) -> Result<(Stora
     })
 }
 
-/// Starts all modules in order, once each has accepted its config.
-async fn start_modules(
-    engine: &Engine,
-    accepted: Vec<Accepted<'_>>,
-    config: &Config,
-    origins: &Origins,
-) -> Result<Vec<Identity>, Problems> {
-    let facts = HostFacts {
+/// What the server is to its modules.
+fn facts(config: &Config, engine: &Engine) -> HostFacts {
+    HostFacts {
         server_name: Arc::from(config.server_name.as_str()),
         clock: Arc::new(SystemClock),
         timers: Handle::current(),
         services: engine.services(),
         http: Arc::new(config.outgoing.clone()),
         worker_name: None,
-    };
-    let mut identities = Vec::with_capacity(accepted.len());
-    for Accepted {
-        key,
-        module,
-        configured,
-    } in accepted
-    {
-        let identity = configured.identity().clone();
-        let fingerprint = modules::fingerprint(&identity, module);
-        let name = Arc::from(module.name.as_str());
-        let running = Running::start(configured, name, facts.clone(), module.call_timeout)
-            .await
-            .map_err(|error| modules::refused(origins, &key, &Refusal::from(error).of(&identity.path)))?;
-        engine.attach(&module.name, &fingerprint, running);
-        identities.push(identity);
     }
-    Ok(identities)
 }
 
 fn say(format: Format, event: &Event<'_>) {

@@ -4,12 +4,12 @@
 
 use serde::Serialize;
 
-use crate::config::Config;
+use crate::config::{Config, Presence};
 
-/// A key of the top level that differs.
+/// A key that differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// The key, as it stands at the top level of the config.
+    /// The key: of the top level, but for the module of `presence`.
     pub key: &'static str,
     /// When the new value holds.
     pub applies: Applies,
@@ -48,7 +48,16 @@ pub fn differences(old: &Config, new: &Config) -> Vec<Difference> {
     let rows = [
         ("server_name", *server_name != new.server_name, AtRestart),
         ("listeners", *listeners != new.listeners, AtRestart),
-        ("presence", *presence != new.presence, AtRestart),
+        (
+            "presence",
+            without_router(presence) != without_router(&new.presence),
+            AtRestart,
+        ),
+        (
+            "presence.presence_router",
+            presence.presence_router != new.presence.presence_router,
+            AtOnce,
+        ),
         (
             "exclude_rooms_from_presence",
             *exclude_rooms_from_presence != new.exclude_rooms_from_presence,
@@ -66,9 +75,9 @@ pub fn differences(old: &Config, new: &Config) -> Vec<Difference> {
             outgoing.allowed != new.outgoing.allowed,
             AtRestart,
         ),
-        ("modules", *modules != new.modules, AtRestart),
-        ("module_path", *module_path != new.module_path, AtRestart),
-        ("trusted_keys", *trusted_keys != new.trusted_keys, AtRestart),
+        ("modules", *modules != new.modules, AtOnce),
+        ("module_path", *module_path != new.module_path, AtOnce),
+        ("trusted_keys", *trusted_keys != new.trusted_keys, AtOnce),
         ("directory", *directory != new.directory, AtOnce),
         ("log", *log != new.log, AtRestart),
     ];
@@ -76,6 +85,13 @@ pub fn differences(old: &Config, new: &Config) -> Vec<Difference> {
         .filter(|(_, differs, _)| *differs)
         .map(|(key, _, applies)| Difference { key, applies })
         .collect()
+}
+
+fn without_router(presence: &Presence) -> Presence {
+    Presence {
+        presence_router: None,
+        ..presence.clone()
+    }
 }
 
 #[cfg(test)]
@@ -113,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn users_and_rooms_apply_at_once_and_all_else_at_a_restart() {
+    fn users_rooms_and_modules_apply_at_once_and_all_else_at_a_restart() {
         let new = "server_name: example.org\nlog: {level: warn}\ndirectory: {static: {rooms: {'!a:b': []}}}";
         let found = differences(&config(BASE), &config(new));
         assert_snapshot!(serde_json::to_string(&found).unwrap(), @r#"[{"key":"directory","applies":"at_once"},{"key":"log","applies":"at_restart"}]"#);
@@ -127,6 +143,11 @@ mod tests {
                     .iter()
                     .all(|found| found.applies == Applies::AtOnce)
             });
-        assert_eq!(at_once.map(|key| key.name).collect::<Vec<_>>(), ["directory"]);
+        assert_eq!(
+            at_once.map(|key| key.name).collect::<Vec<_>>(),
+            ["modules", "module_path", "trusted_keys", "directory"]
+        );
+        let router = format!("{BASE}\npresence: {{presence_router: {{module: broadcast}}}}");
+        assert_eq!(keys(BASE, &router), ["presence.presence_router"]);
     }
 }

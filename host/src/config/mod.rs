@@ -49,7 +49,7 @@ pub use crate::config::docs::reference;
 pub use crate::config::error::{ConfigError, ConfigErrors};
 pub use crate::config::listeners::{Bind, Listener, Resource};
 pub use crate::config::log::{Log, LogFormat};
-pub use crate::config::module::Module;
+pub use crate::config::module::{AutomaticRollback, Module};
 pub use crate::config::origins::{Origin, Origins, module_config_error};
 pub use crate::config::outgoing::Outgoing;
 pub use crate::config::presence::{Presence, Tracking};

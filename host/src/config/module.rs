@@ -35,8 +35,19 @@ pub struct Module {
     /// `allow_insecure_permissions`: take the library although others than its owner may write it.
     /// Default: `false`.
     pub allow_insecure_permissions: bool,
+    /// STUB
+    pub automatic_rollback: Option<AutomaticRollback>,
     /// `allow_unsigned`: take the library although no key of `trusted_keys` has signed it. Default: `false`.
     pub allow_unsigned: bool,
+}
+
+/// STUB
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AutomaticRollback {
+    /// Rate.
+    pub error_rate: f64,
+    /// For how long.
+    pub within: Duration,
 }
 
 /// A module's own config may hold secrets of which the host knows nothing.
@@ -101,6 +112,7 @@ pub(super) fn read(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Module>
         sha256: None,
         call_timeout: Duration::from_secs(1),
         allow_insecure_permissions: false,
+        automatic_rollback: None,
         allow_unsigned: false,
     };
     match section.get("module") {

@@ -1,31 +1,48 @@
 //! What an operator does to a running server: swap, roll back, load and unload modules, reload the config, look at it.
 //!
 //! Owns the order of the steps and what happens when one fails: what ran before runs on. The loader and the engine do the
-//! steps; who asks (the admin socket, a signal) is none of its business. One operation runs at a time.
+//! steps; who asks (the admin socket, a signal) is none of its business. One operation runs at a time, and once begun it
+//! runs to its end.
 
+mod prepare;
+mod reload;
 mod status;
+mod transaction;
+mod watch;
 
-pub use crate::operations::status::{
-    Changed, Containment, Counts, Latency, LibraryStatus, ModuleState, ModuleStatus, What,
-};
-
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 
-use crate::config::Config;
+use crate::config::{self, Config, Origins};
 use crate::directory::StaticSource;
 use crate::engine::Engine;
-use crate::modules::{HostFacts, Loader};
+use crate::modules::{HostFacts, Identity, Loader, Opened};
 use crate::problems::Problems;
+
+pub use crate::operations::prepare::{Accepted, accept_all, source};
+pub use crate::operations::status::{
+    Changed, Containment, Counts, Latency, LibraryStatus, ModuleState, ModuleStatus, What,
+};
 
 /// The operations of a running server. Clones are the same.
 #[derive(Clone)]
 pub struct Operations(Arc<Inner>);
 
 struct Inner {
-    setup: Setup,
+    files: Vec<PathBuf>,
+    loader: Loader,
+    engine: Engine,
+    directory: Arc<StaticSource>,
+    facts: HostFacts,
+    /// Held by the operation that runs: what is in force of the config.
+    config: Mutex<Config>,
+    /// In the order in which they were loaded.
+    loaded: RwLock<Vec<Loaded>>,
 }
 
 /// What operations work on.
@@ -44,10 +61,38 @@ pub struct Setup {
     pub facts: HostFacts,
 }
 
+/// A module that serves, and what it could be replaced by.
+struct Loaded {
+    now: Version,
+    /// What served before; nothing after a rollback.
+    before: Option<Version>,
+    /// What was rolled back from. A reload of the whole config does not take it again.
+    shunned: Option<String>,
+    /// Whether it is rolled back when too many of its calls fail.
+    is_watched: bool,
+}
+
+/// A library and a config.
+#[derive(Clone)]
+struct Version {
+    key: String,
+    module: config::Module,
+    opened: Opened,
+    fingerprint: String,
+}
+
+impl Version {
+    fn identity(&self) -> &Identity {
+        self.opened.identity()
+    }
+}
+
 /// A step of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Step {
+    /// The module is looked up among those that are loaded.
+    Find,
     /// The config is read, and the module found in it.
     Config,
     /// The library is located, copied, inspected and opened.
@@ -60,6 +105,19 @@ pub enum Step {
     Probe,
 }
 
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Find => "find",
+            Self::Config => "config",
+            Self::Open => "open",
+            Self::Configure => "configure",
+            Self::Start => "start",
+            Self::Probe => "probe",
+        })
+    }
+}
+
 /// Why an operation was not done. What ran before runs on, unchanged.
 #[derive(Debug)]
 pub struct NotDone {
@@ -69,20 +127,65 @@ pub struct NotDone {
     pub problems: Problems,
 }
 
+impl NotDone {
+    fn at(step: Step, problems: impl Into<Problems>) -> Self {
+        Self {
+            step,
+            problems: problems.into(),
+        }
+    }
+}
+
 impl Operations {
-    /// Of a server that serves.
+    /// Of a server that has no modules yet.
     pub fn new(setup: Setup) -> Self {
-        Self(Arc::new(Inner { setup }))
+        let Setup {
+            files,
+            config,
+            loader,
+            engine,
+            directory,
+            facts,
+        } = setup;
+        Self(Arc::new(Inner {
+            files,
+            loader,
+            engine,
+            directory,
+            facts,
+            config: Mutex::new(config),
+            loaded: RwLock::default(),
+        }))
     }
 
     /// The presence server.
     pub fn engine(&self) -> &Engine {
-        &self.0.setup.engine
+        &self.0.engine
     }
 
-    /// The modules, in the order of the config.
+    /// The modules, in the order in which they were loaded.
     pub fn modules(&self) -> Vec<ModuleStatus> {
-        todo!()
+        self.0.status()
+    }
+
+    /// Starts modules in this order, and lets them route. What starts with the server is not probed: there is nothing yet
+    /// that it could be asked of.
+    ///
+    /// # Errors
+    /// What is wrong with the first that does not start; those before it serve.
+    pub async fn start(&self, accepted: Vec<Accepted>, origins: &Origins) -> Result<Vec<Identity>, Problems> {
+        let config = self.0.config.lock().await;
+        let mut identities = Vec::with_capacity(accepted.len());
+        for accepted in accepted {
+            let identity = accepted.configured.identity().clone();
+            self.0
+                .begin(accepted, origins)
+                .await
+                .map_err(|not_done| not_done.problems)?;
+            identities.push(identity);
+        }
+        drop(config);
+        Ok(identities)
     }
 
     /// Replaces a module by a new generation: the file and the config as they are now.
@@ -90,8 +193,12 @@ impl Operations {
     /// # Errors
     /// [`NotDone`] when no such module is loaded, or a step failed.
     pub async fn reload(&self, name: &str) -> Result<Changed, NotDone> {
-        let _ = name;
-        todo!()
+        let (inner, name) = (Arc::clone(&self.0), name.to_owned());
+        to_its_end(async move {
+            let _running = inner.config.lock().await;
+            inner.reload(&name).await
+        })
+        .await
     }
 
     /// Replaces a module by the generation before, with the config that it had.
@@ -99,8 +206,12 @@ impl Operations {
     /// # Errors
     /// [`NotDone`] when no such module is loaded, there was none before, or a step failed.
     pub async fn roll_back(&self, name: &str) -> Result<Changed, NotDone> {
-        let _ = name;
-        todo!()
+        let (inner, name) = (Arc::clone(&self.0), name.to_owned());
+        to_its_end(async move {
+            let _running = inner.config.lock().await;
+            inner.roll_back(&name).await
+        })
+        .await
     }
 
     /// Loads a module that the config names and that is not loaded.
@@ -108,8 +219,12 @@ impl Operations {
     /// # Errors
     /// [`NotDone`] when it is loaded, the config does not name it, or a step failed.
     pub async fn load(&self, name: &str) -> Result<Changed, NotDone> {
-        let _ = name;
-        todo!()
+        let (inner, name) = (Arc::clone(&self.0), name.to_owned());
+        to_its_end(async move {
+            let _running = inner.config.lock().await;
+            inner.load(&name).await
+        })
+        .await
     }
 
     /// Unloads a module. A later reload of the config, or `load`, loads it again if the config names it.
@@ -117,7 +232,27 @@ impl Operations {
     /// # Errors
     /// [`NotDone`] when no such module is loaded.
     pub async fn unload(&self, name: &str) -> Result<Changed, NotDone> {
-        let _ = name;
-        todo!()
+        let (inner, name) = (Arc::clone(&self.0), name.to_owned());
+        to_its_end(async move {
+            let _running = inner.config.lock().await;
+            inner.unload(&name).await
+        })
+        .await
+    }
+
+    /// Reads the config again, and applies what can be applied while the server runs. What happens to each module is logged.
+    pub async fn reload_config(&self) {
+        let inner = Arc::clone(&self.0);
+        to_its_end(async move { inner.reload_config().await }).await;
+    }
+}
+
+/// Also when whoever asked for it has gone.
+async fn to_its_end<T: Send + 'static>(operation: impl Future<Output = T> + Send + 'static) -> T {
+    match tokio::spawn(operation).await {
+        Ok(outcome) => outcome,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // The runtime is ending, and this task with it.
+        Err(_) => std::future::pending().await,
     }
 }

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::ModuleView;
 use crate::modules::Identity;
+pub use crate::modules::{Counts, Latency};
+use crate::operations::{Inner, Loaded};
 
 /// A loaded module.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -82,30 +85,6 @@ pub enum ModuleState {
     Off,
 }
 
-/// Calls, by how they ended.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
-    /// All that have ended.
-    pub total: u64,
-    /// With an error of the module's.
-    pub errors: u64,
-    /// With a panic.
-    pub panics: u64,
-    /// Not by their deadline.
-    pub timeouts: u64,
-    /// With an answer that was wrong.
-    pub wrong: u64,
-}
-
-/// How long calls took, in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Latency {
-    /// The median.
-    pub p50_ms: f64,
-    /// 99 of 100 took no longer.
-    pub p99_ms: f64,
-}
-
 /// What keeps a module from doing harm.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Containment {
@@ -115,8 +94,55 @@ pub struct Containment {
     pub blocked_threads: usize,
     /// Panics and overrun calls in the window of the crash budget.
     pub crashes: u32,
-    /// With so many, it is off.
-    pub crash_budget: u32,
+    /// With so many, it is off; nothing when it never is.
+    pub crash_budget: Option<u32>,
+}
+
+impl Inner {
+    pub(super) fn status(&self) -> Vec<ModuleStatus> {
+        let loaded = self.loaded.read();
+        loaded
+            .iter()
+            .filter_map(|loaded| self.status_of(loaded))
+            .collect()
+    }
+
+    fn status_of(&self, loaded: &Loaded) -> Option<ModuleStatus> {
+        let ModuleView {
+            identity,
+            since_ms,
+            stats,
+            dirty_users,
+        } = self.engine.module(loaded.name())?;
+        let state = if stats.is_off {
+            ModuleState::Off
+        } else if stats.quarantined_for.is_some() {
+            ModuleState::Quarantined
+        } else if loaded.is_watched {
+            ModuleState::Watched
+        } else {
+            ModuleState::Serving
+        };
+        Some(ModuleStatus {
+            name: loaded.name().to_owned(),
+            library: identity.into(),
+            state,
+            since_ms,
+            calls: stats.counts,
+            latency: stats.latency,
+            queue: stats.queue,
+            dirty_users,
+            containment: Containment {
+                quarantined_for_ms: stats
+                    .quarantined_for
+                    .map(|rest| u64::try_from(rest.as_millis()).unwrap_or(u64::MAX)),
+                blocked_threads: stats.blocked_threads,
+                crashes: stats.crashes,
+                crash_budget: stats.crash_budget,
+            },
+            previous: loaded.before.as_ref().map(|before| before.identity().clone()),
+        })
+    }
 }
 
 /// What an operation did.
