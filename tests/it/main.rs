@@ -17,6 +17,7 @@ mod logs;
 mod metrics;
 mod module_api;
 mod module_services;
+mod new;
 mod nio;
 mod panics;
 mod plugins;

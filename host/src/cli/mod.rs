@@ -5,6 +5,7 @@
 mod check;
 mod inspect;
 mod log;
+mod new;
 mod run;
 mod verify;
 
@@ -35,6 +36,7 @@ Examples:
   presence-router run -c homeserver.yaml          serve
   presence-router inspect libbroadcast.so         what is this library? (runs none of its code)
   presence-router verify libbroadcast.so          does it keep the contract of modules?
+  presence-router new support-team                begin a module of your own
 
 Exit codes: 0 fine, 1 refused, 2 wrong usage.";
 
@@ -61,6 +63,11 @@ enum Command {
     /// Loads the library as the server does, around it a small server that is told to fail, and makes each check in a process of
     /// its own. Progress goes to stderr, the report to stdout. The exit code is 1 when the module does not pass.
     Verify(verify::Arguments),
+    /// Begins a module: writes a crate that builds, passes its tests and verifies
+    ///
+    /// The crate needs no workspace and lies anywhere. It has a small router with a config, tests, a homeserver.yaml to try it with,
+    /// the config for `verify`, and a workflow for CI. Nothing that is there is overwritten.
+    New(new::Arguments),
     /// A check of `verify`
     #[command(name = CHILD_COMMAND, hide = true)]
     VerifyChild,
@@ -105,6 +112,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => (arguments.output.format, check::check(&arguments)),
         Command::Inspect(arguments) => (arguments.output.format, inspect::inspect(&arguments)),
         Command::Verify(arguments) => (arguments.problem_format(), verify::verify(&arguments)),
+        Command::New(arguments) => (arguments.output.format, new::new(&arguments)),
         Command::VerifyChild => (Format::Text, verify::verify_child()),
     };
     match result {

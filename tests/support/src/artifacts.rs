@@ -123,7 +123,7 @@ fn fixtures() -> PathBuf {
     workspace().join("tests/fixtures")
 }
 
-fn fixtures_target() -> PathBuf {
+pub(crate) fn fixtures_target() -> PathBuf {
     target_dir().join("fixtures")
 }
 

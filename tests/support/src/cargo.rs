@@ -1,7 +1,7 @@
 //! Runs cargo and reads from its own messages where it put what it built. Knows no crate by name.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -69,6 +69,13 @@ pub(crate) fn test_outside(directory: &Path, target_dir: &Path) {
     run(command);
 }
 
+/// Runs cargo in a directory. Panics with all that it wrote when it fails.
+pub(crate) fn run_in<A: AsRef<OsStr>>(directory: &Path, arguments: impl IntoIterator<Item = A>) {
+    let mut command = cargo(directory);
+    command.args(arguments);
+    run(command);
+}
+
 /// The root of our workspace.
 pub(crate) fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -133,7 +140,8 @@ fn artifacts(messages: &str) -> BTreeMap<String, PathBuf> {
         .collect()
 }
 
-fn lock_like_ours(directory: &Path) {
+/// Gives a crate outside of our workspace the versions that ours is locked to.
+pub(crate) fn lock_like_ours(directory: &Path) {
     let ours = workspace().join("Cargo.lock");
     fs::copy(&ours, directory.join("Cargo.lock"))
         .unwrap_or_else(|error| panic!("{} cannot be copied: {error}", ours.display()));
