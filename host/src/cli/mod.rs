@@ -4,6 +4,7 @@
 
 mod check;
 mod inspect;
+mod lock;
 mod log;
 mod new;
 mod run;
@@ -37,6 +38,7 @@ Examples:
   presence-router inspect libbroadcast.so         what is this library? (runs none of its code)
   presence-router verify libbroadcast.so          does it keep the contract of modules?
   presence-router new support-team                begin a module of your own
+  presence-router modules lock -c homeserver.yaml pin the modules to the files that they are now
 
 Exit codes: 0 fine, 1 refused, 2 wrong usage.";
 
@@ -68,9 +70,22 @@ enum Command {
     /// The crate needs no workspace and lies anywhere. It has a small router with a config, tests, a homeserver.yaml to try it with,
     /// the config for `verify`, and a workflow for CI. Nothing that is there is overwritten.
     New(new::Arguments),
+    /// What is done with the modules that the config names
+    #[command(subcommand)]
+    Modules(ModulesCommand),
     /// A check of `verify`
     #[command(name = CHILD_COMMAND, hide = true)]
     VerifyChild,
+}
+
+#[derive(Debug, Subcommand)]
+enum ModulesCommand {
+    /// Pins each module to the file that it is now
+    ///
+    /// Finds the file of each module as the server does, with its checks of permissions and signatures, and writes its
+    /// hash into the config file that names the module, as `sha256`. All else in the file stays, byte for byte. A server
+    /// that runs is not touched; after this it refuses any other file. No code of a module is run.
+    Lock(lock::Arguments),
 }
 
 #[derive(Debug, Args)]
@@ -113,6 +128,9 @@ pub fn main() -> ExitCode {
         Command::Inspect(arguments) => (arguments.output.format, inspect::inspect(&arguments)),
         Command::Verify(arguments) => (arguments.problem_format(), verify::verify(&arguments)),
         Command::New(arguments) => (arguments.output.format, new::new(&arguments)),
+        Command::Modules(ModulesCommand::Lock(arguments)) => {
+            (arguments.output.format, lock::lock(&arguments))
+        }
         Command::VerifyChild => (Format::Text, verify::verify_child()),
     };
     match result {

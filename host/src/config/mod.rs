@@ -25,6 +25,7 @@ mod module;
 mod node;
 mod origins;
 mod outgoing;
+mod pins;
 mod presence;
 mod rate_limit;
 mod reader;
@@ -52,6 +53,7 @@ pub use crate::config::log::{Log, LogFormat};
 pub use crate::config::module::{AutomaticRollback, Module};
 pub use crate::config::origins::{Origin, Origins, module_config_error};
 pub use crate::config::outgoing::Outgoing;
+pub use crate::config::pins::{Edited, Pin, Pinned, pin};
 pub use crate::config::presence::{Presence, Tracking};
 pub use crate::config::rate_limit::RateLimit;
 

@@ -106,7 +106,18 @@ impl Origins {
         (file.unwrap_or_default(), error.line)
     }
 
+    /// The place of the key at `key_path` itself; `None` when it is not there.
+    pub(super) fn place_of_key(&self, key_path: &str) -> Option<Place> {
+        let (place, rest) = self.nearest(key_path);
+        place.filter(|_| rest.is_empty())
+    }
+
     fn place_of(&self, key_path: &str) -> Option<Place> {
+        self.nearest(key_path).0
+    }
+
+    /// The place of the key, or of the nearest around it, and what of the path leads on from there.
+    fn nearest<'p>(&self, key_path: &'p str) -> (Option<Place>, &'p str) {
         let mut node = &self.root;
         let mut rest = key_path;
         let mut found = None;
@@ -118,7 +129,7 @@ impl Origins {
             node = &child.node;
             rest = behind;
         }
-        found
+        (found, rest)
     }
 }
 

@@ -15,9 +15,11 @@ use crate::config::node::Node;
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// A file that could be read and is UTF-8.
+#[derive(Clone)]
 pub(super) struct Source {
     pub(super) file: PathBuf,
-    text: String,
+    /// Byte for byte as it stands in the file.
+    pub(super) text: String,
 }
 
 /// Reads `file` whole.
@@ -58,24 +60,26 @@ fn cannot_read(error: &io::Error) -> String {
 }
 
 impl Source {
-    pub(super) fn new(file: PathBuf, mut text: String) -> Self {
-        if text.starts_with('\u{feff}') {
-            text.remove(0);
-        }
+    pub(super) fn new(file: PathBuf, text: String) -> Self {
         Self { file, text }
+    }
+
+    /// The text without the mark that some editors put at its beginning.
+    fn content(&self) -> &str {
+        self.text.strip_prefix('\u{feff}').unwrap_or(&self.text)
     }
 
     /// The value as `serde_yaml` reads it, and where its parts stand. This is file number `number`.
     pub(super) fn parse(&self, number: usize) -> Result<(Value, Arc<Node>), Vec<ConfigError>> {
         let here = |error: ConfigError| error.in_file(&self.file);
-        let tree = events::build(&self.text, number)
+        let tree = events::build(self.content(), number)
             .map_err(|errors| errors.into_iter().map(here).collect::<Vec<_>>())?;
         let value = self.value().map_err(|error| vec![here(error)])?;
         Ok((value, tree))
     }
 
     fn value(&self) -> Result<Value, ConfigError> {
-        let mut value: Value = serde_yaml::from_str(&self.text).map_err(|error| refused_value(&error))?;
+        let mut value: Value = serde_yaml::from_str(self.content()).map_err(|error| refused_value(&error))?;
         value.apply_merge().map_err(|_| {
             ConfigError::new("a merge key (\"<<\") has to be followed by a mapping or a list of mappings")
         })?;

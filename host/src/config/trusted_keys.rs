@@ -112,10 +112,10 @@ mod tests {
         let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
         write("homeserver.yaml", "server_name: a\ntrusted_keys: [team.pub]");
         write("team.pub", KEY_FILE);
-        let (config, _) = load(&[file.clone()]).unwrap();
+        let (config, _) = load(std::slice::from_ref(&file)).unwrap();
         assert_eq!(config.trusted_keys, [KEY.parse().unwrap()]);
         let refused = || {
-            let errors = load(&[file.clone()]).unwrap_err().to_string();
+            let errors = load(std::slice::from_ref(&file)).unwrap_err().to_string();
             errors.replace(&dir.path().display().to_string(), "DIR")
         };
         write("team.pub", KEY);
