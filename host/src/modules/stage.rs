@@ -16,7 +16,7 @@ use thiserror::Error;
 use crate::modules::leftovers;
 use crate::modules::locate::Located;
 use crate::modules::refusal::{Advice, Who};
-use crate::modules::trust::{Trust, UntrustedSource, check_directory, check_file};
+use crate::modules::trust::{Trust, UntrustedSource, check_file, check_way};
 use crate::sha256::Sha256;
 
 /// The largest file that is taken as a module.
@@ -127,22 +127,20 @@ impl ModuleCache {
         })
     }
 
-    /// Checks the open file, the directory it was named in, and, past symbolic links, the one it is in.
+    /// Checks the open file, and every directory on the way to it.
     fn check_source(&self, path: &Path, file: &Metadata) -> Result<(), StageError> {
         let unreadable = |source| StageError::Read {
             path: path.to_owned(),
             source,
         };
         check_file(path, file, self.us)?;
-        check_directory(path, self.us).map_err(unreadable)??;
-        let real = fs::canonicalize(path).map_err(unreadable)?;
+        let real = check_way(path, self.us).map_err(unreadable)??;
         let there = fs::metadata(&real).map_err(unreadable)?;
         if (there.dev(), there.ino()) != (file.dev(), file.ino()) {
             return Err(StageError::Changed {
                 path: path.to_owned(),
             });
         }
-        check_directory(&real, self.us).map_err(unreadable)??;
         Ok(())
     }
 }

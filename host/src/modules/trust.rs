@@ -1,10 +1,12 @@
 //! Whether others than the operator could have put a module's file there.
-//! Whoever can write a module's file runs code as this server. Looks at owners and modes alone.
+//! Whoever can write a module's file, or replace it or a directory on the way to it, runs code as this server. Looks at
+//! owners and modes alone.
 
-use std::fs::{File, Metadata};
+use std::ffi::OsString;
+use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{self, Component, Path, PathBuf};
 
 use thiserror::Error;
 
@@ -13,6 +15,8 @@ use crate::modules::refusal::{Advice, Who};
 const ROOT: u32 = 0;
 const GROUP_OR_OTHERS_WRITE: u32 = 0o022;
 const STICKY: u32 = 0o1000;
+/// As many as Linux follows.
+const MAX_LINKS: usize = 40;
 
 /// From whom a module's file is taken.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -44,7 +48,7 @@ pub enum UntrustedSource {
         mode: u32,
     },
     /// The directory belongs to another user.
-    #[error("directory `{}` belongs to user {owner}, who could replace the module in it", path.display())]
+    #[error("directory `{}` belongs to user {owner}, who could replace what is in it", path.display())]
     DirectoryOwner {
         /// The directory.
         path: PathBuf,
@@ -59,6 +63,14 @@ pub enum UntrustedSource {
         /// Its mode.
         mode: u32,
     },
+    /// A symbolic link on the way belongs to another user, in a directory where others may add files.
+    #[error("the link `{}` belongs to user {owner}, who could point it elsewhere", path.display())]
+    LinkOwner {
+        /// The link.
+        path: PathBuf,
+        /// The number of its owner.
+        owner: u32,
+    },
 }
 
 impl Advice for UntrustedSource {
@@ -71,6 +83,7 @@ impl Advice for UntrustedSource {
             Self::FileOwner { path, .. } | Self::DirectoryOwner { path, .. } => {
                 format!("chown root {}", path.display())
             }
+            Self::LinkOwner { path, .. } => format!("chown -h root {}", path.display()),
             Self::FileMode { path, .. } | Self::DirectoryMode { path, .. } => {
                 format!("chmod go-w {}", path.display())
             }
@@ -96,17 +109,77 @@ pub(super) fn check_file(path: &Path, file: &Metadata, us: u32) -> Result<(), Un
     Ok(())
 }
 
-/// Checks the directory that holds `path`. In a sticky one (`/tmp`) others can add files and cannot replace
-/// ours, so there its mode does not count.
-pub(super) fn check_directory(path: &Path, us: u32) -> io::Result<Result<(), UntrustedSource>> {
-    let dir = match path.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => dir,
-        _ => Path::new("."),
-    };
-    let found = File::open(dir)?.metadata()?;
-    Ok(directory_verdict(dir, found.uid(), found.mode(), us))
+/// Checks every directory on the way to `path`, from the root on, and those that symbolic links lead through: who can
+/// replace one of them puts another file in the module's place. Answers the path without links.
+pub(super) fn check_way(path: &Path, us: u32) -> io::Result<Result<PathBuf, UntrustedSource>> {
+    let mut here = PathBuf::from("/");
+    let mut ahead = Vec::new();
+    add_ahead(&mut ahead, &path::absolute(path)?);
+    let mut links = 0;
+    while let Some(step) = ahead.pop() {
+        let name = match step {
+            Step::Root => {
+                here = PathBuf::from("/");
+                continue;
+            }
+            Step::Up => {
+                here.pop();
+                continue;
+            }
+            Step::Into(name) => name,
+        };
+        let directory = fs::metadata(&here)?;
+        if let Err(refused) = directory_verdict(&here, directory.uid(), directory.mode(), us) {
+            return Ok(Err(refused));
+        }
+        let next = here.join(name);
+        let found = fs::symlink_metadata(&next)?;
+        if !found.is_symlink() {
+            here = next;
+            continue;
+        }
+        if let Err(refused) = link_verdict(&next, found.uid(), directory.mode(), us) {
+            return Ok(Err(refused));
+        }
+        links += 1;
+        if links > MAX_LINKS {
+            return Err(io::Error::other("too many symbolic links"));
+        }
+        add_ahead(&mut ahead, &fs::read_link(&next)?);
+    }
+    Ok(Ok(here))
 }
 
+/// A part of a path that is still to be gone.
+enum Step {
+    Root,
+    Up,
+    Into(OsString),
+}
+
+/// Puts the parts of `path` before those that are ahead already; the next is the last.
+fn add_ahead(ahead: &mut Vec<Step>, path: &Path) {
+    let steps = path.components().rev().filter_map(|part| match part {
+        Component::RootDir | Component::Prefix(_) => Some(Step::Root),
+        Component::CurDir => None,
+        Component::ParentDir => Some(Step::Up),
+        Component::Normal(name) => Some(Step::Into(name.to_owned())),
+    });
+    ahead.extend(steps);
+}
+
+/// In a sticky directory others may add links of their own; in any other, only who may replace all in it anyway.
+fn link_verdict(link: &Path, owner: u32, directory: u32, us: u32) -> Result<(), UntrustedSource> {
+    if directory & GROUP_OR_OTHERS_WRITE == 0 || owner == ROOT || owner == us {
+        return Ok(());
+    }
+    Err(UntrustedSource::LinkOwner {
+        path: link.to_owned(),
+        owner,
+    })
+}
+
+/// In a sticky directory (`/tmp`) others can add files and cannot replace ours, so there its mode does not count.
 fn directory_verdict(dir: &Path, owner: u32, mode: u32, us: u32) -> Result<(), UntrustedSource> {
     if owner != ROOT && owner != us {
         return Err(UntrustedSource::DirectoryOwner {
@@ -155,7 +228,7 @@ mod tests {
           fix:    chmod go-w /modules (or, knowing the risk: `allow_insecure_permissions: true`)
         ");
         assert_snapshot!(check_dir(1001, 0o755), @r"
-        directory `/modules` belongs to user 1001, who could replace the module in it
+        directory `/modules` belongs to user 1001, who could replace what is in it
           change: the operator of this server
           fix:    chown root /modules (or, knowing the risk: `allow_insecure_permissions: true`)
         ");
@@ -164,6 +237,40 @@ mod tests {
             "trusted",
             "the owner of a sticky directory can replace files"
         );
+    }
+
+    #[test]
+    fn a_link_is_trusted_unless_another_put_it_where_all_may() {
+        let check = |owner, mode| link_verdict(Path::new("/tmp/link"), owner, mode, US).is_ok();
+        assert!(check(US, 0o41777) && check(ROOT, 0o41777) && check(1001, 0o40755));
+        assert_snapshot!(link_verdict(Path::new("/tmp/link"), 1001, 0o41777, US).map_err(Refusal::from).unwrap_err(), @"
+        the link `/tmp/link` belongs to user 1001, who could point it elsewhere
+          change: the operator of this server
+          fix:    chown -h root /tmp/link (or, knowing the risk: `allow_insecure_permissions: true`)
+        ");
+    }
+
+    #[test]
+    fn the_way_is_walked_as_the_system_walks_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let us = fs::metadata(dir.path()).unwrap().uid();
+        fs::create_dir_all(path("a/b")).unwrap();
+        fs::write(path("a/b/m.so"), "").unwrap();
+        std::os::unix::fs::symlink("a/b", path("link")).unwrap();
+        std::os::unix::fs::symlink(path("link/../b/m.so"), path("a/m.so")).unwrap();
+        for name in [
+            "a/b/m.so",
+            "link/m.so",
+            "a/m.so",
+            "a/./b/../m.so",
+            "link/../../link/m.so",
+        ] {
+            let walked = check_way(&path(name), us).unwrap().unwrap();
+            assert_eq!(walked, fs::canonicalize(path(name)).unwrap(), "{name}");
+        }
+        std::os::unix::fs::symlink("loop", path("loop")).unwrap();
+        assert!(check_way(&path("loop"), us).is_err());
     }
 
     #[test]

@@ -150,6 +150,32 @@ fn a_link_into_a_directory_of_others_is_refused() {
 }
 
 #[test]
+fn a_directory_further_up_that_others_can_write_is_refused() {
+    let bench = Bench::new();
+    fs::create_dir(bench.path("up")).unwrap();
+    fs::create_dir(bench.path("up/own")).unwrap();
+    bench.write("up/own/libn.so", b"content");
+    bench.mode("up/own", 0o755);
+    bench.mode("up", 0o775);
+    assert_snapshot!(bench.check("up/own/libn.so", None), @"
+    others can replace files in directory `DIR/up` (mode 775)
+      change: the operator of this server
+      fix:    chmod go-w DIR/up (or, knowing the risk: `allow_insecure_permissions: true`)
+    ");
+    std::os::unix::fs::symlink("up/own", bench.path("link")).unwrap();
+    assert_snapshot!(bench.check("link/libn.so", None), @"
+    others can replace files in directory `DIR/up` (mode 775)
+      change: the operator of this server
+      fix:    chmod go-w DIR/up (or, knowing the risk: `allow_insecure_permissions: true`)
+    ");
+    bench.mode("up", 0o1777);
+    assert!(
+        bench.stage("up/own/libn.so", Trust::OwnFiles, None).is_ok(),
+        "sticky"
+    );
+}
+
+#[test]
 fn a_file_past_the_bound_is_refused() {
     let bench = Bench::new();
     File::options()
