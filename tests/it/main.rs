@@ -21,6 +21,7 @@ mod new;
 mod nio;
 mod panics;
 mod plugins;
+mod provenance;
 mod refusals;
 mod reload;
 mod several;

@@ -12,7 +12,9 @@ use std::time::Duration;
 use insta::assert_snapshot;
 use presence_router::clock::SystemClock;
 use presence_router::config::Outgoing;
-use presence_router::modules::{Answer, Configured, HostFacts, Loader, Running, Services, Source, Trust};
+use presence_router::modules::{
+    Answer, Configured, HostFacts, Loader, Running, Services, Signers, Source, Trust,
+};
 use presence_router_api::{PresenceState, PresenceUpdate, UserId, UserPresenceState};
 use presence_router_tests::{PATIENCE, artifacts};
 use serde_json::json;
@@ -128,6 +130,7 @@ async fn start(services: Arc<OwnServices>) -> Running {
         module_path: Vec::new(),
         trust: Trust::Anyone,
         pinned: None,
+        signed_by: Signers::Anyone,
     };
     let loader = Loader::new().expect("there is room for copies");
     let opened = loader

@@ -24,6 +24,7 @@ pub mod comparison;
 pub mod config;
 pub mod host;
 pub mod log;
+pub mod minisign;
 pub mod process;
 pub mod python;
 pub mod stranger;
