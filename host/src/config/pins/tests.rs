@@ -108,6 +108,15 @@ fn what_an_alias_repeats_is_pinned_where_it_stands_once_when_it_is_one_library()
 }
 
 #[test]
+fn a_pin_that_would_show_elsewhere_too_is_refused() {
+    let modules = "modules:\n- &base\n  module: m1\n- module: m2\n  config: *base\n";
+    assert_snapshot!(check(modules), @r#"modules[0].sha256: cannot be put in place without touching more than this line (braces, an alias, a value on several lines); write it by hand: sha256: "a1" (h.yaml:3)"#);
+    let old = old();
+    let modules = format!("modules:\n- module: m2\n  config: {{a: &old {old}}}\n- {{module: m1, sha256: *old, config: {{b: {old}}}}}\n");
+    assert_snapshot!(check(&modules), @r#"modules[1].sha256: cannot be put in place without touching more than this line (braces, an alias, a value on several lines); write it by hand: sha256: "a1" (h.yaml:6)"#);
+}
+
+#[test]
 fn a_pin_goes_into_the_file_that_names_the_module_or_has_its_pin() {
     let first = "server_name: a\npresence:\n  presence_router:\n    module: m1\n";
     let second = "presence:\n  presence_router:\n    call_timeout: 2s\n";
