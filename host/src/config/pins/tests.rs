@@ -112,7 +112,9 @@ fn a_pin_that_would_show_elsewhere_too_is_refused() {
     let modules = "modules:\n- &base\n  module: m1\n- module: m2\n  config: *base\n";
     assert_snapshot!(check(modules), @r#"modules[0].sha256: cannot be put in place without touching more than this line (braces, an alias, a value on several lines); write it by hand: sha256: "a1" (h.yaml:3)"#);
     let old = old();
-    let modules = format!("modules:\n- module: m2\n  config: {{a: &old {old}}}\n- {{module: m1, sha256: *old, config: {{b: {old}}}}}\n");
+    let modules = format!(
+        "modules:\n- module: m2\n  config: {{a: &old {old}}}\n- {{module: m1, sha256: *old, config: {{b: {old}}}}}\n"
+    );
     assert_snapshot!(check(&modules), @r#"modules[1].sha256: cannot be put in place without touching more than this line (braces, an alias, a value on several lines); write it by hand: sha256: "a1" (h.yaml:6)"#);
 }
 
