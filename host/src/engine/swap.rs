@@ -71,15 +71,12 @@ impl Engine {
             streams, presence, ..
         } = world;
         let is_offline = |user| presence.state(user).state == PresenceState::Offline;
-        let (taken_over, mut writes) = match streams.resume(tag, is_offline) {
-            Some(taken_over) => {
-                let writes = taken_over_writes(name, fingerprint, &taken_over);
-                (taken_over, writes)
-            }
-            None => {
-                let writes = shared.routes.lock().attach(world, name, fingerprint);
-                (TakenOver::default(), writes)
-            }
+        let (taken_over, mut writes) = if let Some(taken_over) = streams.resume(tag, is_offline) {
+            let writes = taken_over_writes(name, fingerprint, &taken_over);
+            (taken_over, writes)
+        } else {
+            let writes = shared.routes.lock().attach(world, name, fingerprint);
+            (TakenOver::default(), writes)
         };
         let turn = parked.as_ref().map_or(0, |parked| parked.generation().turn + 1);
         let form = world.streams.form(tag).unwrap_or_default();
@@ -108,13 +105,13 @@ impl Engine {
     ///
     /// # Errors
     /// The module, when none of that name is attached.
-    pub fn take_over(&self, name: &str, fingerprint: &str, module: Running) -> Result<Retired, Running> {
+    pub fn take_over(&self, name: &str, fingerprint: &str, module: Running) -> Result<Retired, Box<Running>> {
         let shared = &self.0;
         let mut guard = shared.world.write();
         let world = &mut *guard;
         let feeds = shared.feeds();
         let Some(feed) = feeds.iter().find(|feed| &**feed.name() == name) else {
-            return Err(module);
+            return Err(Box::new(module));
         };
         let before = feed.generation();
         let compared = if before.fingerprint == fingerprint {

@@ -10,6 +10,7 @@ mod play;
 mod seeds;
 mod sight;
 mod stream;
+mod swap;
 
 use std::future::Future;
 

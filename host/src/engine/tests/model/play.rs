@@ -10,33 +10,32 @@ use presence_router_api::PresenceUpdate;
 
 use crate::clock::{Clock, StandStill};
 use crate::directory::StaticSource;
-use crate::engine::tests::kit::{CALL_TIMEOUT, Routed, USERS, clock, has_rooms, id, key, setup};
+use crate::engine::tests::kit::{Routed, USERS, clock, has_rooms, id, key, setup};
 use crate::engine::tests::model::case::{Case, Device, MODULES, Meanwhile, Step};
 use crate::engine::tests::model::sight::{Broadcast, Sight, Users, has, names};
 use crate::engine::tests::model::stream::{Repeats, Stream, client};
-use crate::engine::{Engine, Retired, SetPresence};
-use crate::modules::Running;
+use crate::engine::{Engine, SetPresence};
 use crate::modules::puppet::{Mood, Puppet};
 use crate::storage::{Location, Storage};
 
 /// A server in the middle of a case.
 pub(super) struct Play {
-    sight: Sight,
+    pub(super) sight: Sight,
     include_offline: bool,
     filters: BTreeMap<Device, Users>,
-    clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<dyn Clock>,
     location: Location,
     _folder: Option<tempfile::TempDir>,
     source: Arc<StaticSource>,
-    server: Routed,
-    puppets: Vec<Arc<Puppet>>,
+    pub(super) server: Routed,
+    pub(super) puppets: Vec<Arc<Puppet>>,
     /// A number for each module, which is another when it is another module.
-    forms: Vec<usize>,
+    pub(super) forms: Vec<usize>,
     /// Whether a module of this run has been in another mood than to answer, or may have had no time to.
     troubled: bool,
     /// Whether there was an earlier run.
     restarted: bool,
-    streams: BTreeMap<Device, Stream>,
+    pub(super) streams: BTreeMap<Device, Stream>,
 }
 
 impl Play {
@@ -73,7 +72,7 @@ impl Play {
         play
     }
 
-    fn engine(&self) -> &Engine {
+    pub(super) fn engine(&self) -> &Engine {
         &self.server.engine
     }
 
@@ -123,7 +122,7 @@ impl Play {
                 }
             }
             Step::TakeOver(module, generation) => self.take_over(*module, *generation).await,
-            Step::Detach(module) => self.detach(*module).await,
+            Step::Detach(module) => self.detach(*module),
             Step::Reattach(module) => self.reattach(*module).await,
             Step::Restart(meanwhile) => self.restart(meanwhile).await,
         }
@@ -144,83 +143,12 @@ impl Play {
         }
     }
 
-    async fn start_module(&mut self, number: usize) {
+    pub(super) async fn start_module(&mut self, number: usize) {
         let (puppet, module) = self.begin_module(number).await;
         self.engine()
             .attach(&name_of(number), &self.forms[number].to_string(), module);
         self.puppets.insert(number, puppet);
         self.server = Routed::of(self.engine().clone(), self.puppets.clone());
-    }
-
-    async fn begin_module(&self, number: usize) -> (Arc<Puppet>, Running) {
-        let replaces = number == 0 && self.sight.replaces;
-        let puppet = self.sight.modules[number].puppet(replaces);
-        let module = puppet.start(Arc::clone(&self.clock), CALL_TIMEOUT).await;
-        (puppet, module.expect("starts"))
-    }
-
-    /// Another generation of a module takes over, while the one before may have calls that run.
-    async fn take_over(&mut self, number: usize, generation: Option<Broadcast>) {
-        let is_there = self
-            .sight
-            .modules
-            .get(number)
-            .is_some_and(|module| module.is_attached);
-        if !is_there {
-            return;
-        }
-        if let Some(generation) = generation {
-            self.forms[number] += 1;
-            self.change_module(number, generation);
-        }
-        let (puppet, module) = self.begin_module(number).await;
-        let form = self.forms[number].to_string();
-        let taken_over = self.engine().take_over(&name_of(number), &form, module);
-        self.retire(taken_over.unwrap_or_else(|_| panic!("there is one")));
-        self.puppets[number] = puppet;
-        self.server = Routed::of(self.engine().clone(), self.puppets.clone());
-    }
-
-    async fn detach(&mut self, number: usize) {
-        let present = self.sight.modules.get(number).copied();
-        if let Some(module) = present.filter(|module| module.is_attached) {
-            let gone = Broadcast {
-                is_attached: false,
-                ..module
-            };
-            self.change_module(number, gone);
-            self.retire(self.engine().detach(&name_of(number)).expect("there is one"));
-        }
-    }
-
-    async fn reattach(&mut self, number: usize) {
-        let present = self.sight.modules.get(number).copied();
-        if let Some(module) = present.filter(|module| !module.is_attached) {
-            let back = Broadcast {
-                is_attached: true,
-                ..module
-            };
-            self.change_module(number, back);
-            self.puppets.remove(number);
-            self.start_module(number).await;
-        }
-    }
-
-    /// Calls of it that run may go on.
-    fn retire(&self, retired: Retired) {
-        tokio::spawn(retired.end(CALL_TIMEOUT * 4, CALL_TIMEOUT));
-    }
-
-    /// A module shows others from now on. What it has shown so far may be told again, and what it has routed so far is told.
-    fn change_module(&mut self, number: usize, module: Broadcast) {
-        for stream in self.streams.values_mut() {
-            stream.note_seen(&self.sight);
-        }
-        self.sight.modules[number] = module;
-        for stream in self.streams.values_mut() {
-            stream.again.extend(0..USERS.len());
-            stream.forget_unseen(&self.sight);
-        }
     }
 
     async fn restart(&mut self, Meanwhile { room, module }: &Meanwhile) {
@@ -398,7 +326,7 @@ impl Play {
     }
 }
 
-fn name_of(number: usize) -> String {
+pub(super) fn name_of(number: usize) -> String {
     format!("puppet{number}")
 }
 
