@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod containment;
 mod database;
 mod differences;
 mod directory;
@@ -43,6 +44,7 @@ use std::path::PathBuf;
 
 use presence_router_api::is_server_name;
 
+pub use crate::config::containment::{AutomaticRollback, CrashBudget};
 pub use crate::config::database::Database;
 pub use crate::config::differences::{Applies, Difference, differences};
 pub use crate::config::directory::{Directory, StaticUser};
@@ -50,7 +52,7 @@ pub use crate::config::docs::reference;
 pub use crate::config::error::{ConfigError, ConfigErrors};
 pub use crate::config::listeners::{Bind, Listener, Resource};
 pub use crate::config::log::{Log, LogFormat};
-pub use crate::config::module::{AutomaticRollback, Module};
+pub use crate::config::module::Module;
 pub use crate::config::origins::{Origin, Origins, module_config_error};
 pub use crate::config::outgoing::Outgoing;
 pub use crate::config::pins::{Edited, Pin, Pinned, pin};

@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::containment::{AutomaticRollback, CrashBudget};
 use crate::config::key_path::KeyPath;
 use crate::config::reader::{Field, Reader, Section};
 use crate::config::{duration, json, known_keys};
@@ -32,22 +33,17 @@ pub struct Module {
     /// `call_timeout`: how long a call into the module may take before it counts as failed; above 0.
     /// Default: `1s`.
     pub call_timeout: Duration,
+    /// `crash_budget`: how often it may crash before it is switched off; nothing for without end. Default:
+    /// `{crashes: 20, within: 1h}`.
+    pub crash_budget: Option<CrashBudget>,
+    /// `automatic_rollback`: when a new generation of it is taken back; nothing for never. Default:
+    /// `{error_rate: 0.5, within: 5m}`.
+    pub automatic_rollback: Option<AutomaticRollback>,
     /// `allow_insecure_permissions`: take the library although others than its owner may write it.
     /// Default: `false`.
     pub allow_insecure_permissions: bool,
-    /// STUB
-    pub automatic_rollback: Option<AutomaticRollback>,
     /// `allow_unsigned`: take the library although no key of `trusted_keys` has signed it. Default: `false`.
     pub allow_unsigned: bool,
-}
-
-/// STUB
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct AutomaticRollback {
-    /// Rate.
-    pub error_rate: f64,
-    /// For how long.
-    pub within: Duration,
 }
 
 /// A module's own config may hold secrets of which the host knows nothing.
@@ -60,6 +56,8 @@ impl fmt::Debug for Module {
             .field("config", &format_args!("{{..}}"))
             .field("sha256", &self.sha256)
             .field("call_timeout", &self.call_timeout)
+            .field("crash_budget", &self.crash_budget)
+            .field("automatic_rollback", &self.automatic_rollback)
             .field("allow_insecure_permissions", &self.allow_insecure_permissions)
             .field("allow_unsigned", &self.allow_unsigned)
             .finish()
@@ -111,8 +109,9 @@ pub(super) fn read(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Module>
         config: serde_json::Value::Object(serde_json::Map::new()),
         sha256: None,
         call_timeout: Duration::from_secs(1),
-        allow_insecure_permissions: false,
+        crash_budget: None,
         automatic_rollback: None,
+        allow_insecure_permissions: false,
         allow_unsigned: false,
     };
     match section.get("module") {
@@ -139,6 +138,8 @@ pub(super) fn read(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Module>
         section.get("call_timeout"),
         duration::read_above_zero,
     );
+    module.crash_budget = CrashBudget::read(reader, section.get("crash_budget"));
+    module.automatic_rollback = AutomaticRollback::read(reader, section.get("automatic_rollback"));
     let permissions = section.get("allow_insecure_permissions");
     reader.set(
         &mut module.allow_insecure_permissions,
@@ -240,6 +241,18 @@ mod tests {
                 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef,
             ),
             call_timeout: 250ms,
+            crash_budget: Some(
+                CrashBudget {
+                    crashes: 20,
+                    within: 3600s,
+                },
+            ),
+            automatic_rollback: Some(
+                AutomaticRollback {
+                    error_rate: 0.5,
+                    within: 300s,
+                },
+            ),
             allow_insecure_permissions: true,
             allow_unsigned: false,
         }
@@ -333,7 +346,7 @@ mod tests {
         ");
         assert_snapshot!(check("{module: m, sha256: abc}"), @"presence.presence_router.sha256: not a SHA-256 hash; write its 64 hexadecimal digits, as sha256sum prints them (homeserver.yaml:4)");
         assert_snapshot!(check(&format!("{{module: m, sha256: {}}}", "1".repeat(18))), @"presence.presence_router.sha256: expected a string, found an integer; put it in quotes (homeserver.yaml:4)");
-        assert_snapshot!(check("{module: m, blacklisted_users: []}"), @r#"presence.presence_router.blacklisted_users: unknown key "blacklisted_users"; known here: module, name, config, sha256, call_timeout, allow_insecure_permissions, allow_unsigned (homeserver.yaml:4)"#);
+        assert_snapshot!(check("{module: m, blacklisted_users: []}"), @r#"presence.presence_router.blacklisted_users: unknown key "blacklisted_users"; known here: module, name, config, sha256, call_timeout, crash_budget, automatic_rollback, allow_insecure_permissions, allow_unsigned (homeserver.yaml:4)"#);
         assert_snapshot!(check("broadcast"), @"presence.presence_router: expected a mapping, found a string (homeserver.yaml:3)");
     }
 }

@@ -122,7 +122,7 @@ fn every_other_type_is_refused() {
             Type::Boolean => ("[x]", "expected true or false, found a list"),
             Type::Duration => ("[x]", "expected a duration such as 30s or 5m, found a list"),
             Type::Integer { .. } => ("[x]", "expected an integer, found a list"),
-            Type::Number { .. } => ("[x]", "expected a number, found a list"),
+            Type::Number { .. } | Type::Share => ("[x]", "expected a number, found a list"),
             Type::Words(_) => ("[x]", "found a list"),
             Type::List(_) => ("{}", "expected a list, found a mapping"),
             Type::Mapping(_) => ("[x]", "expected a mapping, found a list"),
@@ -139,6 +139,20 @@ fn numbers_are_above_0() {
     for (keys, key) in keys().filter(|(_, key)| matches!(key.kind, Type::Number { .. })) {
         for yaml in configs(keys, key, Some("0")) {
             assert!(check(&yaml).contains("above 0"), "{yaml}");
+        }
+    }
+}
+
+#[test]
+fn shares_are_of_a_whole() {
+    for (keys, key) in keys().filter(|(_, key)| matches!(key.kind, Type::Share)) {
+        for yaml in configs(keys, key, Some("1")) {
+            assert_eq!(check(&yaml), "fine", "{yaml}");
+        }
+        for beyond in ["0", "1.5"] {
+            for yaml in configs(keys, key, Some(beyond)) {
+                assert!(check(&yaml).contains("above 0 and at most 1"), "{yaml}");
+            }
         }
     }
 }

@@ -32,6 +32,8 @@ pub(in crate::config) enum Type {
     Number {
         unit: &'static str,
     },
+    /// Of a whole: above 0, at most 1.
+    Share,
     /// One of these words.
     Words(&'static str),
     /// A list of these.
@@ -98,6 +100,7 @@ impl fmt::Display for Type {
             } => write!(f, "integer, {least} to {most}"),
             Self::Integer { unit, least, most } => write!(f, "integer of {unit}, {least} to {most}"),
             Self::Number { unit } => write!(f, "number of {unit}, above 0"),
+            Self::Share => f.write_str("number above 0, at most 1"),
             Self::Words(words) => f.write_str(words),
             Self::List(of) => write!(f, "list of {of}"),
             Self::Mapping(form) => write!(f, "mapping: {form}"),

@@ -14,7 +14,7 @@ pub(super) use crate::config::known_keys::key::Key;
 #[cfg(test)]
 pub(super) use crate::config::known_keys::key::{Default, Type};
 pub(super) use crate::config::known_keys::listeners::{LISTENER, RESOURCE};
-pub(super) use crate::config::known_keys::presence::{MODULE, PRESENCE};
+pub(super) use crate::config::known_keys::presence::{AUTOMATIC_ROLLBACK, CRASH_BUDGET, MODULE, PRESENCE};
 pub(super) use crate::config::known_keys::top::{
     DATABASE, DATABASE_ARGS, LOG, RATE_LIMIT, RC_PRESENCE, ROOT,
 };
@@ -33,12 +33,14 @@ pub(super) struct Keys {
 }
 
 /// All of them, in the order of the reference.
-pub(super) const ALL: [&Keys; 13] = [
+pub(super) const ALL: [&Keys; 15] = [
     &ROOT,
     &LISTENER,
     &RESOURCE,
     &PRESENCE,
     &MODULE,
+    &CRASH_BUDGET,
+    &AUTOMATIC_ROLLBACK,
     &RC_PRESENCE,
     &RATE_LIMIT,
     &DATABASE,

@@ -106,9 +106,25 @@ pub(in crate::config) const MODULE: Keys = Keys {
             "call_timeout",
             Type::Duration,
             "500ms",
-            "how long a call into the module may take before it counts as failed; above 0",
+            "how long a call into the module may take before it counts as failed, from when the module begins with it; \
+             above 0",
         )
         .default("1s"),
+        Key::new(
+            "crash_budget",
+            Type::Mapping("[below](#crash_budget)"),
+            "{crashes: 5, within: 10m}",
+            "when it has crashed so often, the module is switched off until an operator acts; see \
+             [loader.md](loader.md#a-module-that-is-off)",
+        )
+        .default("{crashes: 20, within: 1h}"),
+        Key::new(
+            "automatic_rollback",
+            Type::Mapping("[below](#automatic_rollback)"),
+            "{error_rate: 0.1, within: 15m}",
+            "when so many calls of a new generation fail, the one before takes over again",
+        )
+        .default("{error_rate: 0.5, within: 5m}"),
         Key::new(
             "allow_insecure_permissions",
             Type::Boolean,
@@ -124,5 +140,61 @@ pub(in crate::config) const MODULE: Keys = Keys {
             "take the library although no key of `trusted_keys` has signed it",
         )
         .default("false"),
+    ],
+};
+
+pub(in crate::config) const CRASH_BUDGET: Keys = Keys {
+    title: "`crash_budget`",
+    belong: "under \"crash_budget\" of a module",
+    within: &[
+        "presence: {presence_router: {module: m, crash_budget: {KEYS}}}",
+        "modules: [{module: m, crash_budget: {KEYS}}]",
+    ],
+    about: "A call that panics is a crash, and so is one that overruns `call_timeout`; calls that overrun together are one.",
+    entries: &[
+        Key::new(
+            "crashes",
+            Type::Integer {
+                unit: "crashes",
+                least: 0,
+                most: 10_000,
+            },
+            "5",
+            "with so many, the module is switched off; `0`: never",
+        )
+        .default("20"),
+        Key::new(
+            "within",
+            Type::Duration,
+            "10m",
+            "crashes that are older do not count; above 0",
+        )
+        .default("1h"),
+    ],
+};
+
+pub(in crate::config) const AUTOMATIC_ROLLBACK: Keys = Keys {
+    title: "`automatic_rollback`",
+    belong: "under \"automatic_rollback\" of a module",
+    within: &[
+        "presence: {presence_router: {module: m, automatic_rollback: {KEYS}}}",
+        "modules: [{module: m, automatic_rollback: {KEYS}}]",
+    ],
+    about: "Calls that end with an error, with a panic, with a wrong answer or not in time have failed.",
+    entries: &[
+        Key::new(
+            "error_rate",
+            Type::Share,
+            "0.1",
+            "the share of the calls that failed, beyond which the generation before takes over again",
+        )
+        .default("0.5"),
+        Key::new(
+            "within",
+            Type::Duration,
+            "15m",
+            "how long a new generation is watched; `0`: not at all, so that none is taken back by itself",
+        )
+        .default("5m"),
     ],
 };
