@@ -1,12 +1,14 @@
 //! What calls to a module are counted by.
 
 use std::fmt;
+use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram};
 use tokio::time::Instant;
 
 use crate::metrics::names::{
     MODULE_BLOCKED, MODULE_CALL_SECONDS, MODULE_CALLS, MODULE_DIRTY, MODULE_GENERATION, MODULE_QUARANTINED,
+    MODULE_QUEUE,
 };
 use crate::metrics::process::number;
 
@@ -36,6 +38,8 @@ pub enum Outcome {
     Quarantined,
     /// It was not made, as the module blocks too many threads.
     Blocked,
+    /// It was not made, as too many calls came before it.
+    Busy,
     /// Another call blocked the thread that it ran on.
     CutOff,
     /// It was not made, as the module has been shut down.
@@ -44,12 +48,22 @@ pub enum Outcome {
     Abandoned,
 }
 
+impl Outcome {
+    /// Whether there was a call at all.
+    pub fn was_made(self) -> bool {
+        !matches!(
+            self,
+            Self::Quarantined | Self::Blocked | Self::Busy | Self::ShutDown
+        )
+    }
+}
+
 const METHODS: [(Method, &str); 2] = [
     (Method::GetUsersForStates, "get_users_for_states"),
     (Method::GetInterestedUsers, "get_interested_users"),
 ];
 
-const OUTCOMES: [(Outcome, &str); 10] = [
+const OUTCOMES: [(Outcome, &str); 11] = [
     (Outcome::Ok, "ok"),
     (Outcome::Error, "error"),
     (Outcome::Panic, "panic"),
@@ -57,16 +71,29 @@ const OUTCOMES: [(Outcome, &str); 10] = [
     (Outcome::Wrong, "wrong"),
     (Outcome::Quarantined, "quarantined"),
     (Outcome::Blocked, "blocked"),
+    (Outcome::Busy, "busy"),
     (Outcome::CutOff, "cut_off"),
     (Outcome::ShutDown, "shut_down"),
     (Outcome::Abandoned, "abandoned"),
 ];
+
+/// How a module is at a moment.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Health {
+    /// Whether it is left alone after a call that overran.
+    pub quarantined: bool,
+    /// How many threads it blocks.
+    pub blocked_threads: usize,
+    /// How many calls wait for their turn, or run.
+    pub queue: usize,
+}
 
 /// The handles of one module.
 pub struct ModuleMetrics {
     methods: [MethodMetrics; METHODS.len()],
     quarantined: Gauge,
     blocked: Gauge,
+    queue: Gauge,
     dirty: Gauge,
 }
 
@@ -86,6 +113,7 @@ impl ModuleMetrics {
             }),
             quarantined: MODULE_QUARANTINED.gauge([module]),
             blocked: MODULE_BLOCKED.gauge([module]),
+            queue: MODULE_QUEUE.gauge([module]),
             dirty: MODULE_DIRTY.gauge([module]),
         }
     }
@@ -99,10 +127,16 @@ impl ModuleMetrics {
         }
     }
 
-    /// Whether the module is left alone, and how many threads it blocks.
-    pub fn health(&self, quarantine: Option<std::time::Duration>, blocked_threads: usize) {
-        self.quarantined.set(f64::from(u8::from(quarantine.is_some())));
+    /// How the module is.
+    pub fn health(&self, health: &Health) {
+        let Health {
+            quarantined,
+            blocked_threads,
+            queue,
+        } = *health;
+        self.quarantined.set(f64::from(u8::from(quarantined)));
         self.blocked.set(number(blocked_threads as u64));
+        self.queue.set(number(queue as u64));
     }
 
     /// How many users the module has yet to route.
@@ -125,6 +159,11 @@ pub struct RunningCall<'a> {
 }
 
 impl RunningCall<'_> {
+    /// How long it has run.
+    pub fn took(&self) -> Duration {
+        self.began.elapsed()
+    }
+
     /// The call has ended.
     pub fn end(mut self, outcome: Outcome) {
         self.outcome = outcome;
@@ -134,11 +173,7 @@ impl RunningCall<'_> {
 impl Drop for RunningCall<'_> {
     fn drop(&mut self) {
         self.metrics.outcomes[self.outcome as usize].increment(1);
-        let made = !matches!(
-            self.outcome,
-            Outcome::Quarantined | Outcome::Blocked | Outcome::ShutDown
-        );
-        if made {
+        if self.outcome.was_made() {
             self.metrics.seconds.record(self.began.elapsed());
         }
     }
@@ -146,8 +181,6 @@ impl Drop for RunningCall<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::metrics::Exposition;
 
@@ -176,10 +209,10 @@ mod tests {
         tokio::time::advance(Duration::from_secs(2)).await;
         call.end(Outcome::Timeout);
         let text = exposition.render();
-        // 1 + 2 + ... + 10, without the 6th, 7th and 9th.
+        // 1 + 2 + ... + 11, without the 6th to the 8th and the 10th.
         let of = "{module=\"m\",method=\"get_users_for_states\"}";
         assert!(
-            text.contains(&format!("_seconds_count{of} {}\n", 55 - 6 - 7 - 9)),
+            text.contains(&format!("_seconds_count{of} {}\n", 66 - 6 - 7 - 8 - 10)),
             "{text}"
         );
         let of = "{module=\"m\",method=\"get_interested_users\"}";
@@ -194,18 +227,24 @@ mod tests {
     fn what_is_read_is_told_under_its_own_name() {
         let (recorder, exposition) = Exposition::for_test();
         let metrics = metrics::with_local_recorder(&recorder, || ModuleMetrics::new("m", 1));
-        metrics.health(Some(Duration::from_secs(1)), 3);
+        metrics.health(&Health {
+            quarantined: true,
+            blocked_threads: 3,
+            queue: 5,
+        });
         metrics.dirty(4);
         let text = exposition.render();
         for line in [
             "presence_router_module_quarantined{module=\"m\"} 1",
             "presence_router_module_blocked_threads{module=\"m\"} 3",
+            "presence_router_module_queue{module=\"m\"} 5",
             "presence_router_module_dirty_users{module=\"m\"} 4",
         ] {
             assert!(text.contains(line), "{line}\nis not in\n{text}");
         }
-        metrics.health(None, 0);
-        assert!(exposition.render().contains("quarantined{module=\"m\"} 0"));
+        metrics.health(&Health::default());
+        let text = exposition.render();
+        assert!(text.contains("quarantined{module=\"m\"} 0"), "{text}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -103,6 +103,8 @@ metrics! {
         "1 while the module is left alone after a call that overran, 0 otherwise.";
     MODULE_BLOCKED = "presence_router_module_blocked_threads", Kind::Gauge, ["module"],
         "Threads that the module blocks. With 16, it is not asked any more.";
+    MODULE_QUEUE = "presence_router_module_queue", Kind::Gauge, ["module"],
+        "Calls to the module that wait for their turn, or run.";
 
     STORAGE_COMMITS = "presence_router_storage_commits_total", Kind::Counter, ["outcome"],
         "Transactions of the database, by their outcome: ok or error.";

@@ -25,9 +25,10 @@ use crate::modules::audience::Audiences;
 use crate::modules::http_client::HttpClient;
 use crate::modules::quarantine::Quarantine;
 use crate::modules::questions::Questions;
-use crate::modules::runtime::{CallThread, ModuleRuntime};
+use crate::modules::runtime::ModuleRuntime;
 use crate::modules::series::AllSeries;
 use crate::modules::services::{self, NoServices, Services};
+use crate::modules::turns::{CallThread, Queue};
 
 /// What the host is to its modules.
 #[derive(Clone)]
@@ -67,6 +68,7 @@ pub(super) struct Shared {
     pub(super) audiences: Audiences,
     pub(super) runtime: ModuleRuntime,
     pub(super) quarantine: Quarantine,
+    pub(super) queue: Arc<Queue>,
     pub(super) questions: Questions,
     http: Arc<HttpClient>,
     series: AllSeries,
@@ -79,6 +81,7 @@ impl Shared {
             audiences: Audiences::default(),
             runtime,
             quarantine: Quarantine::default(),
+            queue: Arc::default(),
             questions: Questions::new(facts.timers.clone()),
             http: Arc::new(HttpClient::new(Arc::clone(&facts.http))),
             series: AllSeries::of(Arc::clone(&module)),
@@ -87,7 +90,7 @@ impl Shared {
         }
     }
 
-    /// A call blocks the thread of calls: the module gets another.
+    /// A call blocks the thread of calls: the module gets another, if one can be started.
     pub(super) fn leave_behind(&self, thread: &CallThread) {
         match self.runtime.replace(thread) {
             Ok(false) => {}

@@ -1,8 +1,10 @@
 //! Step 6: a started instance. Only it can route.
 //!
-//! Every call runs on the instance's own runtime and has a deadline. After one that overran, the module is left
-//! alone for a while, so that a module that hangs costs the host a thread now and then, not one a call.
+//! Every call runs on the instance's own runtime and has a deadline, from when the runtime begins with it. How many
+//! wait for that, and for how long, is bounded. After a call that overran, the module is left alone for a while, so that a
+//! module that hangs costs the host a thread now and then, not one a call.
 
+mod call;
 #[cfg(test)]
 mod tests;
 
@@ -10,32 +12,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use abi_stable::sabi_trait::TD_Opaque;
-use abi_stable::std_types::{RArc, ROption, RResult, RStr, RVec};
+use abi_stable::std_types::{RArc, ROption, RStr, RVec};
 use parking_lot::RwLock;
 use presence_router_api::abi::host::HostApi_TO;
-use presence_router_api::abi::router::{Reply, RouterBox, SharedRoomPresence};
+use presence_router_api::abi::router::{RouterBox, SharedRoomPresence};
 use presence_router_api::abi::{Failure, FailureKind};
 use presence_router_api::{InterestedUsers, UserId, UserPresenceState};
-use tokio::task::{JoinError, JoinHandle};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::timeout;
 
-use crate::metrics::{Method, ModuleMetrics};
+use crate::metrics::{Health, Method, ModuleMetrics};
 use crate::modules::answer::{Routed, WrongAnswer, check_interested, check_routes};
 use crate::modules::audience::AudienceId;
 use crate::modules::configure::{Configured, START_TIMEOUT};
-use crate::modules::counted::outcome;
+use crate::modules::counted::Counted;
+use crate::modules::figures::{CallStats, Figures};
 use crate::modules::host_api::{HostFacts, InstanceApi, Shared};
 use crate::modules::identity::Identity;
 use crate::modules::open::Opened;
 use crate::modules::refusal::{Advice, Who};
-use crate::modules::runtime::{CallThread, ModuleRuntime};
+use crate::modules::running::call::wait;
+use crate::modules::runtime::ModuleRuntime;
 use crate::modules::stage::Staged;
-
-/// How long a call that was told to end may take to do so, before its thread counts as blocked.
-const ABORT_GRACE: Duration = Duration::from_millis(20);
-
-/// With so many threads blocked, the module is not asked until one of them comes back.
-const MAX_LEFT_BEHIND: usize = 16;
+use crate::modules::turns::Purpose;
 
 /// The most states that a batch has.
 pub const MAX_BATCH: usize = 4_096;
@@ -49,6 +47,7 @@ pub struct Running {
     shared_rooms: SharedRoomPresence,
     call_timeout: Duration,
     metrics: ModuleMetrics,
+    figures: Figures,
     _copy: Option<Arc<Staged>>,
 }
 
@@ -111,6 +110,12 @@ pub enum CallError {
     /// Its runtime was replaced while the call ran, as another call blocked it.
     #[error("was cut off, as another call blocked the module's thread")]
     CutOff,
+    /// As many calls as may wait or run do so.
+    #[error("is not asked, as {0} calls to it wait or run already")]
+    Busy(usize),
+    /// It was busy with calls that came before.
+    #[error("did not come to the call within {} s, for those before it", .0.as_secs())]
+    NotReached(Duration),
     /// It blocks more threads than a module may.
     #[error("is not asked, as it blocks {0} threads")]
     Blocked(usize),
@@ -144,7 +149,7 @@ impl Running {
         let shared = Arc::new(Shared::new(name, facts, runtime));
         let api = HostApi_TO::from_value(InstanceApi(Arc::clone(&shared)), TD_Opaque);
         let router = identity.router.clone();
-        let (starting, _) = shared.runtime.call(async move {
+        let starting = shared.runtime.run(async move {
             let router = root.new()(RStr::from(router.as_str()), config, api).into_result()?;
             let shared_rooms = router.shared_room_presence().into_result()?;
             Ok::<_, Failure>((router, shared_rooms))
@@ -165,6 +170,7 @@ impl Running {
         );
         Ok(Self {
             metrics: ModuleMetrics::new(&shared.module, identity.generation),
+            figures: Figures::default(),
             identity,
             router: RwLock::new(Some(Arc::new(router))),
             shared,
@@ -195,9 +201,9 @@ impl Running {
         batch: Vec<UserPresenceState>,
         only_for: Option<&UserId>,
     ) -> Result<Routed, CallError> {
-        let counted = self.metrics.begin(Method::GetUsersForStates);
+        let counted = Counted::begin(&self.metrics, &self.figures, Method::GetUsersForStates);
         let answer = self.route(batch, only_for).await;
-        counted.end(outcome(&answer));
+        counted.end(&answer);
         answer
     }
 
@@ -208,10 +214,12 @@ impl Running {
     ) -> Result<Routed, CallError> {
         let _call = self.shared.audiences.call();
         let batch_len = batch.len();
+        // The part of one recipient is looked up for a sync of theirs.
+        let purpose = only_for.map_or(Purpose::Batch, |_| Purpose::Lookup);
         let batch = RArc::new(RVec::from(batch));
         let only_for = only_for.cloned();
         let answer = self
-            .call(move |router| {
+            .call(purpose, move |router| {
                 let only_for = only_for.as_ref().map(|user| RStr::from(user.as_str()));
                 router.get_users_for_states(&batch, ROption::from(only_for))
             })
@@ -221,16 +229,18 @@ impl Running {
 
     /// Whose presence a user is interested in.
     pub async fn get_interested_users(&self, user: &UserId) -> Result<InterestedUsers, CallError> {
-        let counted = self.metrics.begin(Method::GetInterestedUsers);
+        let counted = Counted::begin(&self.metrics, &self.figures, Method::GetInterestedUsers);
         let answer = self.interested(user).await;
-        counted.end(outcome(&answer));
+        counted.end(&answer);
         answer
     }
 
     async fn interested(&self, user: &UserId) -> Result<InterestedUsers, CallError> {
         let user = user.clone();
         let answer = self
-            .call(move |router| router.get_interested_users(RStr::from(user.as_str())))
+            .call(Purpose::Lookup, move |router| {
+                router.get_interested_users(RStr::from(user.as_str()))
+            })
             .await?;
         Ok(check_interested(answer)?)
     }
@@ -240,16 +250,25 @@ impl Running {
         self.shared.quarantine.remaining()
     }
 
-    /// STUB
-    pub fn stats(&self) -> crate::modules::CallStats {
-        crate::modules::CallStats::default()
+    /// What its calls have come to.
+    pub fn stats(&self) -> CallStats {
+        CallStats {
+            counts: self.figures.counts(),
+            latency: self.figures.latency(),
+            queue: self.shared.queue.len(),
+            quarantined_for: self.quarantined_for(),
+            blocked_threads: self.shared.runtime.left_behind(),
+        }
     }
 
     /// Sets the gauges of this module, which has yet to route so many users.
     pub fn refresh_metrics(&self, dirty_users: usize) {
         self.metrics.dirty(dirty_users);
-        self.metrics
-            .health(self.quarantined_for(), self.shared.runtime.left_behind());
+        self.metrics.health(&Health {
+            quarantined: self.quarantined_for().is_some(),
+            blocked_threads: self.shared.runtime.left_behind(),
+            queue: self.shared.queue.len(),
+        });
     }
 
     /// How many calls are on their way.
@@ -270,7 +289,7 @@ impl Running {
             return true;
         };
         let shared = Arc::clone(&self.shared);
-        let (ending, _) = self.shared.runtime.call(async move {
+        let ending = self.shared.runtime.run(async move {
             let ended = wait(router.shutdown()).await;
             // Before the drop: a thread that the module has left running is answered from now on.
             shared.questions.shut_down();
@@ -294,100 +313,4 @@ impl Running {
             Ok(Err(_)) | Err(_) => false,
         }
     }
-
-    async fn call<T: Send + 'static>(
-        &self,
-        call: impl FnOnce(&RouterBox) -> Reply<RResult<T, Failure>> + Send + 'static,
-    ) -> Result<T, CallError> {
-        if let Some(rest) = self.quarantined_for() {
-            return Err(CallError::Quarantined(rest));
-        }
-        let left_behind = self.shared.runtime.left_behind();
-        if left_behind >= MAX_LEFT_BEHIND {
-            return Err(CallError::Blocked(left_behind));
-        }
-        let router = self.router.read().clone().ok_or(CallError::ShutDown)?;
-        let (running, thread) = self.shared.runtime.call(async move { wait(call(&router)).await });
-        let mut call = Call {
-            running: Some(running),
-            watch: Watch {
-                thread,
-                timeout: self.call_timeout,
-                deadline: Instant::now() + self.call_timeout,
-                shared: Arc::clone(&self.shared),
-            },
-        };
-        call.answer().await
-    }
-}
-
-/// A running call. When its caller goes away, it is still watched until its deadline.
-struct Call<T: Send + 'static> {
-    running: Option<JoinHandle<Result<T, Failure>>>,
-    watch: Watch,
-}
-
-impl<T: Send + 'static> Call<T> {
-    async fn answer(&mut self) -> Result<T, CallError> {
-        let running = self.running.as_mut().ok_or(CallError::CutOff)?;
-        let answer = self.watch.answer(running).await;
-        self.running = None;
-        answer
-    }
-}
-
-impl<T: Send + 'static> Drop for Call<T> {
-    fn drop(&mut self) {
-        if let Some(mut running) = self.running.take() {
-            let watch = self.watch.clone();
-            // A host's runtime that is ending drops the task at once, so the task must not come by here again.
-            let timers = self.watch.shared.facts.timers.clone();
-            timers.spawn(async move { watch.answer(&mut running).await.is_ok() });
-        }
-    }
-}
-
-/// Looks after a call.
-#[derive(Clone)]
-struct Watch {
-    thread: CallThread,
-    timeout: Duration,
-    deadline: Instant,
-    shared: Arc<Shared>,
-}
-
-impl Watch {
-    /// Dropped at any point, it may be called again.
-    async fn answer<T>(&self, running: &mut JoinHandle<Result<T, Failure>>) -> Result<T, CallError> {
-        tokio::select! {
-            biased;
-            ended = &mut *running => return self.ended(ended),
-            // The thread may never come back to drop what waits for it.
-            () = self.thread.left_behind() => return Err(CallError::CutOff),
-            () = sleep_until(self.deadline) => {}
-        }
-        self.shared.quarantine.begin();
-        running.abort();
-        tokio::select! {
-            biased;
-            _ = running => {}
-            () = self.thread.left_behind() => {}
-            () = sleep(ABORT_GRACE) => self.shared.leave_behind(&self.thread),
-        }
-        Err(CallError::TimedOut(self.timeout))
-    }
-
-    fn ended<T>(&self, ended: Result<Result<T, Failure>, JoinError>) -> Result<T, CallError> {
-        let answer = ended.map_err(|_| CallError::CutOff)?;
-        self.shared.quarantine.end();
-        answer.map_err(CallError::from)
-    }
-}
-
-async fn wait<T>(reply: Reply<RResult<T, Failure>>) -> Result<T, Failure> {
-    match reply {
-        Reply::Ready(answer) => answer,
-        Reply::Pending(answer) => answer.await,
-    }
-    .into_result()
 }

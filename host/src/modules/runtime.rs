@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+
+use crate::modules::turns::CallThread;
 
 /// A runtime that is never waited for, not even when it is dropped.
 #[derive(Debug)]
@@ -67,17 +68,6 @@ struct Calls {
     thread: CallThread,
 }
 
-/// The thread that a call was given to.
-#[derive(Debug, Clone, Default)]
-pub(super) struct CallThread(CancellationToken);
-
-impl CallThread {
-    /// Waits until the thread is left behind. What was given to it and did not begin will not.
-    pub(super) async fn left_behind(&self) {
-        self.0.cancelled().await;
-    }
-}
-
 #[derive(Debug)]
 enum Background {
     NotStarted,
@@ -101,28 +91,44 @@ impl ModuleRuntime {
         })
     }
 
-    /// Runs a call.
-    pub(super) fn call<F>(&self, call: F) -> (JoinHandle<F::Output>, CallThread)
+    /// Runs what is neither counted nor bounded: the beginning and the end of the instance.
+    pub(super) fn run<F>(&self, work: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.calls.lock().runtime.handle().spawn(work)
+    }
+
+    /// The thread that takes calls at present.
+    pub(super) fn thread(&self) -> CallThread {
+        self.calls.lock().thread.clone()
+    }
+
+    /// Gives a call to a thread. Nothing when the thread has been left behind.
+    pub(super) fn call<F>(&self, thread: &CallThread, call: F) -> Option<JoinHandle<F::Output>>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
         let calls = self.calls.lock();
-        (calls.runtime.handle().spawn(call), calls.thread.clone())
+        // Under the lock, by which it would have been replaced.
+        (!thread.is_left_behind()).then(|| calls.runtime.handle().spawn(call))
     }
 
     /// Leaves a thread of calls behind and starts another. `false` when that has been done already: then what blocked
     /// the thread has not touched its successor.
     pub(super) fn replace(&self, blocked: &CallThread) -> io::Result<bool> {
         let mut calls = self.calls.lock();
-        if blocked.0.is_cancelled() {
+        if blocked.is_left_behind() {
             return Ok(false);
         }
+        let runtime = Detached::start(&self.name, &self.call_threads).inspect_err(|_| blocked.set_stuck())?;
         *calls = Calls {
-            runtime: Detached::start(&self.name, &self.call_threads)?,
+            runtime,
             thread: CallThread::default(),
         };
-        blocked.0.cancel();
+        blocked.leave_behind();
         Ok(true)
     }
 

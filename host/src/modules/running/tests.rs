@@ -1,14 +1,22 @@
 //! What calls to a module cost when it misbehaves, and how it ends. The module's threads are real; time passes only when a
 //! test says so.
 
+mod queue;
+
+use tokio::task::JoinHandle;
 use tokio::time::advance;
 
+use super::call::{ABORT_GRACE, MAX_LEFT_BEHIND};
 use super::*;
 use crate::clock::{StandStill, TokioClock};
 use crate::modules::puppet::{Asked, Gate, Mood, Puppet};
+use crate::modules::turns::LOOKUPS_AT_ONCE;
 
 const TIMEOUT: Duration = Duration::from_secs(1);
 const DEADLINE: Duration = Duration::from_secs(5);
+
+/// A call that goes on by itself.
+type Asking = JoinHandle<Result<InterestedUsers, CallError>>;
 
 struct Bench {
     time: StandStill,
@@ -33,13 +41,25 @@ impl Bench {
     }
 
     /// A call that goes on by itself.
-    fn ask_meanwhile(&self) -> JoinHandle<Result<InterestedUsers, CallError>> {
+    fn ask_meanwhile(&self) -> Asking {
         let module = Arc::clone(&self.module);
         tokio::spawn(async move { module.get_interested_users(&user("a")).await })
     }
 
     async fn asked_times(&self, times: usize) {
         self.puppet.asked_until(|asked| asked.len() >= times).await;
+    }
+
+    fn queue(&self) -> usize {
+        self.module.stats().queue
+    }
+
+    /// So many calls that go on by themselves, and have come to the queue.
+    async fn ask_times(&self, times: usize) -> Vec<Asking> {
+        let queue = self.queue() + times;
+        let calls = (0..times).map(|_| self.ask_meanwhile()).collect();
+        self.time.until(|| self.queue() == queue).await;
+        calls
     }
 
     fn left_behind(&self) -> usize {
@@ -125,7 +145,7 @@ async fn a_blocked_thread_is_replaced_once_and_what_waited_for_it_is_cut_off() {
     assert_eq!(bench.puppet.asked().len(), 1);
 
     advance(bench.module.quarantined_for().expect("in quarantine")).await;
-    let fresh = bench.module.shared.runtime.call(async {}).1;
+    let fresh = bench.module.shared.runtime.thread();
     assert_eq!(bench.ask().await, Ok(InterestedUsers::none()));
     bench.time.until(|| bench.left_behind() == 1).await;
     // Those that were cut off have long overrun, and the fresh thread is still there.
@@ -139,10 +159,23 @@ async fn a_blocked_thread_is_replaced_once_and_what_waited_for_it_is_cut_off() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_thread_that_could_not_be_replaced_is_at_the_next_call() {
+    let bench = bench().await;
+    let (gate, _opener) = Gate::closed();
+    bench.puppet.set_mood(Mood::Block(gate));
+    let blocked = bench.ask_meanwhile();
+    bench.asked_times(1).await;
+    bench.puppet.set_mood(Mood::Answer);
+    bench.module.shared.runtime.thread().set_stuck();
+    assert_eq!(bench.ask().await, Ok(InterestedUsers::none()));
+    assert_eq!(blocked.await.expect("does not panic"), Err(CallError::CutOff));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_thread_is_replaced_by_the_first_who_says_so() {
     let bench = bench().await;
     let runtime = &bench.module.shared.runtime;
-    let (_, thread) = runtime.call(async {});
+    let thread = runtime.thread();
     assert!(runtime.replace(&thread).expect("starts"));
     assert!(!runtime.replace(&thread).expect("need not start"));
     assert_eq!(bench.ask().await, Ok(InterestedUsers::none()));
