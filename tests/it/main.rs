@@ -6,6 +6,7 @@
 mod behaviour;
 mod check;
 mod comparison;
+mod crash_budget;
 mod durability;
 mod filters;
 mod growth;

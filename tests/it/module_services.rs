@@ -13,7 +13,7 @@ use insta::assert_snapshot;
 use presence_router::clock::SystemClock;
 use presence_router::config::Outgoing;
 use presence_router::modules::{
-    Answer, Configured, HostFacts, Loader, Running, Services, Signers, Source, Trust,
+    Answer, Configured, HostFacts, Limits, Loader, Running, Services, Signers, Source, Trust,
 };
 use presence_router_api::{PresenceState, PresenceUpdate, UserId, UserPresenceState};
 use presence_router_tests::{PATIENCE, artifacts};
@@ -146,7 +146,11 @@ async fn start(services: Arc<OwnServices>) -> Running {
         ..HostFacts::without_services("example.org", Arc::new(SystemClock), Handle::current())
     };
     let name = Arc::from("the-instance");
-    Running::start(configured, name, facts, PATIENCE)
+    let limits = Limits {
+        call_timeout: PATIENCE,
+        ..Limits::default()
+    };
+    Running::start(configured, name, facts, limits)
         .await
         .expect("starts")
 }

@@ -7,8 +7,8 @@ use metrics::{Counter, Gauge, Histogram};
 use tokio::time::Instant;
 
 use crate::metrics::names::{
-    MODULE_BLOCKED, MODULE_CALL_SECONDS, MODULE_CALLS, MODULE_DIRTY, MODULE_GENERATION, MODULE_QUARANTINED,
-    MODULE_QUEUE,
+    MODULE_BLOCKED, MODULE_CALL_SECONDS, MODULE_CALLS, MODULE_DIRTY, MODULE_GENERATION, MODULE_OFF,
+    MODULE_QUARANTINED, MODULE_QUEUE,
 };
 use crate::metrics::process::number;
 
@@ -38,6 +38,8 @@ pub enum Outcome {
     Quarantined,
     /// It was not made, as the module blocks too many threads.
     Blocked,
+    /// It was not made, as the module is off.
+    Off,
     /// It was not made, as too many calls came before it.
     Busy,
     /// Another call blocked the thread that it ran on.
@@ -53,7 +55,7 @@ impl Outcome {
     pub fn was_made(self) -> bool {
         !matches!(
             self,
-            Self::Quarantined | Self::Blocked | Self::Busy | Self::ShutDown
+            Self::Quarantined | Self::Blocked | Self::Off | Self::Busy | Self::ShutDown
         )
     }
 }
@@ -63,7 +65,7 @@ const METHODS: [(Method, &str); 2] = [
     (Method::GetInterestedUsers, "get_interested_users"),
 ];
 
-const OUTCOMES: [(Outcome, &str); 11] = [
+const OUTCOMES: [(Outcome, &str); 12] = [
     (Outcome::Ok, "ok"),
     (Outcome::Error, "error"),
     (Outcome::Panic, "panic"),
@@ -71,6 +73,7 @@ const OUTCOMES: [(Outcome, &str); 11] = [
     (Outcome::Wrong, "wrong"),
     (Outcome::Quarantined, "quarantined"),
     (Outcome::Blocked, "blocked"),
+    (Outcome::Off, "off"),
     (Outcome::Busy, "busy"),
     (Outcome::CutOff, "cut_off"),
     (Outcome::ShutDown, "shut_down"),
@@ -82,6 +85,8 @@ const OUTCOMES: [(Outcome, &str); 11] = [
 pub struct Health {
     /// Whether it is left alone after a call that overran.
     pub quarantined: bool,
+    /// Whether it is off, as it has crashed too often.
+    pub off: bool,
     /// How many threads it blocks.
     pub blocked_threads: usize,
     /// How many calls wait for their turn, or run.
@@ -92,6 +97,7 @@ pub struct Health {
 pub struct ModuleMetrics {
     methods: [MethodMetrics; METHODS.len()],
     quarantined: Gauge,
+    off: Gauge,
     blocked: Gauge,
     queue: Gauge,
     dirty: Gauge,
@@ -112,6 +118,7 @@ impl ModuleMetrics {
                 seconds: MODULE_CALL_SECONDS.histogram([module, method]),
             }),
             quarantined: MODULE_QUARANTINED.gauge([module]),
+            off: MODULE_OFF.gauge([module]),
             blocked: MODULE_BLOCKED.gauge([module]),
             queue: MODULE_QUEUE.gauge([module]),
             dirty: MODULE_DIRTY.gauge([module]),
@@ -131,10 +138,12 @@ impl ModuleMetrics {
     pub fn health(&self, health: &Health) {
         let Health {
             quarantined,
+            off,
             blocked_threads,
             queue,
         } = *health;
         self.quarantined.set(f64::from(u8::from(quarantined)));
+        self.off.set(f64::from(u8::from(off)));
         self.blocked.set(number(blocked_threads as u64));
         self.queue.set(number(queue as u64));
     }
@@ -209,10 +218,10 @@ mod tests {
         tokio::time::advance(Duration::from_secs(2)).await;
         call.end(Outcome::Timeout);
         let text = exposition.render();
-        // 1 + 2 + ... + 11, without the 6th to the 8th and the 10th.
+        // 1 + 2 + ... + 12, without the 6th to the 9th and the 11th.
         let of = "{module=\"m\",method=\"get_users_for_states\"}";
         assert!(
-            text.contains(&format!("_seconds_count{of} {}\n", 66 - 6 - 7 - 8 - 10)),
+            text.contains(&format!("_seconds_count{of} {}\n", 78 - 6 - 7 - 8 - 9 - 11)),
             "{text}"
         );
         let of = "{module=\"m\",method=\"get_interested_users\"}";
@@ -229,6 +238,7 @@ mod tests {
         let metrics = metrics::with_local_recorder(&recorder, || ModuleMetrics::new("m", 1));
         metrics.health(&Health {
             quarantined: true,
+            off: false,
             blocked_threads: 3,
             queue: 5,
         });
@@ -236,15 +246,20 @@ mod tests {
         let text = exposition.render();
         for line in [
             "presence_router_module_quarantined{module=\"m\"} 1",
+            "presence_router_module_off{module=\"m\"} 0",
             "presence_router_module_blocked_threads{module=\"m\"} 3",
             "presence_router_module_queue{module=\"m\"} 5",
             "presence_router_module_dirty_users{module=\"m\"} 4",
         ] {
             assert!(text.contains(line), "{line}\nis not in\n{text}");
         }
-        metrics.health(&Health::default());
+        metrics.health(&Health {
+            off: true,
+            ..Health::default()
+        });
         let text = exposition.render();
         assert!(text.contains("quarantined{module=\"m\"} 0"), "{text}");
+        assert!(text.contains("off{module=\"m\"} 1"), "{text}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -101,6 +101,8 @@ metrics! {
         "The generation of the module that is in use.";
     MODULE_QUARANTINED = "presence_router_module_quarantined", Kind::Gauge, ["module"],
         "1 while the module is left alone after a call that overran, 0 otherwise.";
+    MODULE_OFF = "presence_router_module_off", Kind::Gauge, ["module"],
+        "1 while the module is off, as it has crashed too often, 0 otherwise.";
     MODULE_BLOCKED = "presence_router_module_blocked_threads", Kind::Gauge, ["module"],
         "Threads that the module blocks. With 16, it is not asked any more.";
     MODULE_QUEUE = "presence_router_module_queue", Kind::Gauge, ["module"],

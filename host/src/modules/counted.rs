@@ -42,6 +42,7 @@ fn outcome<T>(answer: &Result<T, CallError>) -> Outcome {
         Err(CallError::Panicked(_)) => Outcome::Panic,
         Err(CallError::TimedOut(_)) => Outcome::Timeout,
         Err(CallError::Quarantined(_)) => Outcome::Quarantined,
+        Err(CallError::Off) => Outcome::Off,
         Err(CallError::Wrong(_)) => Outcome::Wrong,
         Err(CallError::ShutDown) => Outcome::ShutDown,
         Err(CallError::CutOff) => Outcome::CutOff,

@@ -24,6 +24,12 @@ pub struct CallStats {
     pub quarantined_for: Option<Duration>,
     /// Threads that it blocks, each left behind.
     pub blocked_threads: usize,
+    /// Panics and overrun calls in the window of the crash budget; 0 without a budget.
+    pub crashes: u32,
+    /// With so many, it is off; nothing when it may crash without end.
+    pub crash_budget: Option<u32>,
+    /// Whether its crash budget is spent: it is not asked until an operator acts.
+    pub is_off: bool,
 }
 
 /// Calls, by how they ended.

@@ -22,7 +22,9 @@ use tracing::level_filters::LevelFilter;
 use crate::clock::Clock;
 use crate::config::Outgoing;
 use crate::modules::audience::Audiences;
+use crate::modules::crashes::Crashes;
 use crate::modules::http_client::HttpClient;
+use crate::modules::limits::CrashBudget;
 use crate::modules::quarantine::Quarantine;
 use crate::modules::questions::Questions;
 use crate::modules::runtime::ModuleRuntime;
@@ -69,6 +71,7 @@ pub(super) struct Shared {
     pub(super) runtime: ModuleRuntime,
     pub(super) quarantine: Quarantine,
     pub(super) queue: Arc<Queue>,
+    pub(super) crashes: Crashes,
     pub(super) questions: Questions,
     http: Arc<HttpClient>,
     series: AllSeries,
@@ -76,17 +79,36 @@ pub(super) struct Shared {
 
 impl Shared {
     /// `module` is the name of the instance.
-    pub(super) fn new(module: Arc<str>, facts: HostFacts, runtime: ModuleRuntime) -> Self {
+    pub(super) fn new(
+        module: Arc<str>,
+        facts: HostFacts,
+        runtime: ModuleRuntime,
+        crash_budget: Option<CrashBudget>,
+    ) -> Self {
         Self {
             audiences: Audiences::default(),
             runtime,
             quarantine: Quarantine::default(),
             queue: Arc::default(),
+            crashes: Crashes::new(crash_budget),
             questions: Questions::new(facts.timers.clone()),
             http: Arc::new(HttpClient::new(Arc::clone(&facts.http))),
             series: AllSeries::of(Arc::clone(&module)),
             module,
             facts,
+        }
+    }
+
+    /// A call panicked, or overran.
+    pub(super) fn crashed(&self) {
+        if let Some(CrashBudget { crashes, within }) = self.crashes.count() {
+            let module = &*self.module;
+            tracing::error!(
+                module,
+                "has crashed {crashes} times within {} s, and is off: see to it, then run `presence-router modules \
+                 reload {module}`, or `rollback` in the place of `reload`",
+                within.as_secs()
+            );
         }
     }
 

@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::modules::configure::Configured;
 use crate::modules::host_api::HostFacts;
 use crate::modules::identity::Identity;
+use crate::modules::limits::Limits;
 use crate::modules::open::Opened;
 use crate::modules::running::{Running, StartError as HostStartError};
 use crate::sha256::Sha256;
@@ -55,6 +56,8 @@ pub(crate) enum Mood {
     Hang,
     /// It blocks its thread until the gate opens, then answers.
     Block(Arc<Gate>),
+    /// It blocks its thread until the gate opens, then panics.
+    BlockAndPanic(Arc<Gate>),
 }
 
 /// The strings of one puppet.
@@ -106,11 +109,24 @@ impl Puppet {
         self.start_on(facts, call_timeout).await
     }
 
-    /// Starts it in this host, once.
+    /// Starts it in this host, once. It may crash without end.
     pub(crate) async fn start_on(
         self: &Arc<Self>,
         facts: HostFacts,
         call_timeout: Duration,
+    ) -> Result<Running, HostStartError> {
+        let limits = Limits {
+            call_timeout,
+            crash_budget: None,
+        };
+        self.start_within(facts, limits).await
+    }
+
+    /// Starts it within these limits, once.
+    pub(crate) async fn start_within(
+        self: &Arc<Self>,
+        facts: HostFacts,
+        limits: Limits,
     ) -> Result<Running, HostStartError> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -127,7 +143,7 @@ impl Puppet {
         let opened = Opened::linked(identity, root_module::<Theatre>());
         let configured =
             Configured::new(opened, &serde_json::json!({ "puppet": number })).expect("the config is valid");
-        Running::start(configured, name.into(), facts, call_timeout).await
+        Running::start(configured, name.into(), facts, limits).await
     }
 
     /// From now on it takes calls so.
@@ -174,6 +190,10 @@ impl Puppet {
             Mood::Hang => {
                 let _hanging = Arc::clone(&self.hanging);
                 std::future::pending().await
+            }
+            Mood::BlockAndPanic(gate) => {
+                gate.pass();
+                panic!("told to panic")
             }
             Mood::Block(gate) => {
                 gate.pass();

@@ -35,14 +35,15 @@ impl Quarantine {
         Some(until.saturating_duration_since(Instant::now())).filter(|rest| !rest.is_zero())
     }
 
-    /// A call overran.
-    pub(super) fn begin(&self) {
+    /// A call overran. Whether the quarantine begins by it: calls that overran together count once.
+    pub(super) fn begin(&self) -> bool {
         let mut state = self.0.lock();
-        // Calls that overran together count once.
-        if state.until.is_none_or(|until| until <= Instant::now()) {
+        let begins = state.until.is_none_or(|until| until <= Instant::now());
+        if begins {
             state.until = Some(Instant::now() + state.next);
             state.next = (state.next * 2).min(LONGEST);
         }
+        begins
     }
 
     /// A call was answered in time.
@@ -63,12 +64,12 @@ mod tests {
     async fn it_lasts_twice_as_long_each_time_until_an_answer() {
         let quarantine = Quarantine::default();
         assert_eq!(quarantine.remaining(), None);
-        quarantine.begin();
-        quarantine.begin();
+        assert!(quarantine.begin());
+        assert!(!quarantine.begin());
         assert_eq!(quarantine.remaining(), Some(FIRST));
         advance(FIRST).await;
         assert_eq!(quarantine.remaining(), None);
-        quarantine.begin();
+        assert!(quarantine.begin());
         assert_eq!(quarantine.remaining(), Some(FIRST * 2));
         quarantine.end();
         quarantine.begin();

@@ -28,6 +28,7 @@ use crate::modules::counted::Counted;
 use crate::modules::figures::{CallStats, Figures};
 use crate::modules::host_api::{HostFacts, InstanceApi, Shared};
 use crate::modules::identity::Identity;
+use crate::modules::limits::Limits;
 use crate::modules::open::Opened;
 use crate::modules::refusal::{Advice, Who};
 use crate::modules::running::call::wait;
@@ -101,6 +102,9 @@ pub enum CallError {
     /// It is left alone after a call that overran.
     #[error("is left alone for another {} ms after a call that overran", .0.as_millis())]
     Quarantined(Duration),
+    /// It is off, as its crash budget is spent.
+    #[error("is off, as it has crashed too often; reload it, or roll it back")]
+    Off,
     /// Its answer was wrong.
     #[error("gave a wrong answer")]
     Wrong(#[from] WrongAnswer),
@@ -139,14 +143,14 @@ impl Running {
         configured: Configured,
         name: Arc<str>,
         facts: HostFacts,
-        call_timeout: Duration,
+        limits: Limits,
     ) -> Result<Self, StartError> {
         let Configured {
             opened: Opened { identity, root, copy },
             config,
         } = configured;
         let runtime = ModuleRuntime::start(&name).map_err(StartError::Runtime)?;
-        let shared = Arc::new(Shared::new(name, facts, runtime));
+        let shared = Arc::new(Shared::new(name, facts, runtime, limits.crash_budget));
         let api = HostApi_TO::from_value(InstanceApi(Arc::clone(&shared)), TD_Opaque);
         let router = identity.router.clone();
         let starting = shared.runtime.run(async move {
@@ -175,7 +179,7 @@ impl Running {
             router: RwLock::new(Some(Arc::new(router))),
             shared,
             shared_rooms,
-            call_timeout,
+            call_timeout: limits.call_timeout,
             _copy: copy,
         })
     }
@@ -250,6 +254,16 @@ impl Running {
         self.shared.quarantine.remaining()
     }
 
+    /// Whether it has crashed as often as it may: it is not asked any more.
+    pub fn is_off(&self) -> bool {
+        self.shared.crashes.is_off()
+    }
+
+    /// An operator wants it asked again: its crashes so far are forgotten.
+    pub fn switch_on(&self) {
+        self.shared.crashes.forgive();
+    }
+
     /// What its calls have come to.
     pub fn stats(&self) -> CallStats {
         CallStats {
@@ -258,6 +272,9 @@ impl Running {
             queue: self.shared.queue.len(),
             quarantined_for: self.quarantined_for(),
             blocked_threads: self.shared.runtime.left_behind(),
+            crashes: self.shared.crashes.recent(),
+            crash_budget: self.shared.crashes.budget(),
+            is_off: self.is_off(),
         }
     }
 
@@ -266,6 +283,7 @@ impl Running {
         self.metrics.dirty(dirty_users);
         self.metrics.health(&Health {
             quarantined: self.quarantined_for().is_some(),
+            off: self.is_off(),
             blocked_threads: self.shared.runtime.left_behind(),
             queue: self.shared.queue.len(),
         });

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::{self, Config, Origins};
 use crate::engine::Retired;
-use crate::modules::{Configured, Refusal, Running};
+use crate::modules::{Configured, Limits, Refusal, Running};
 use crate::operations::prepare::{accept, refused};
 use crate::operations::{Accepted, Changed, Inner, Loaded, NotDone, Step, Version, What, watch};
 use crate::problems::Problems;
@@ -211,7 +211,7 @@ impl Inner {
         } = accepted;
         let opened = configured.opened().clone();
         let name = Arc::from(module.name.as_str());
-        let started = Running::start(configured, name, self.facts.clone(), module.call_timeout).await;
+        let started = Running::start(configured, name, self.facts.clone(), Limits::from(&module)).await;
         let running = started.map_err(|error| {
             let refusal = Refusal::from(error).of(&opened.identity().path);
             NotDone::at(Step::Start, refused(origins, &key, &refusal))

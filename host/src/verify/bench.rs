@@ -14,8 +14,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::clock::SystemClock;
 use crate::modules::{
-    CallError, ConfigureError, Configured, HostFacts, Loader, Opened, Refusal, Routed, Running, Signers,
-    Source, StartError, Trust,
+    CallError, ConfigureError, Configured, HostFacts, Limits, Loader, Opened, Refusal, Routed, Running,
+    Signers, Source, StartError, Trust,
 };
 use crate::verify::journal::Journal;
 use crate::verify::outcome::Finding;
@@ -150,7 +150,12 @@ impl Bench {
             http: Arc::new(self.subject.http.clone()),
             worker_name: None,
         };
-        let running = Running::start(configured, Arc::from(name), facts, self.subject.call_timeout).await?;
+        let limits = Limits {
+            call_timeout: self.subject.call_timeout,
+            // Each crash is a finding; that others follow is to be seen.
+            crash_budget: None,
+        };
+        let running = Running::start(configured, Arc::from(name), facts, limits).await?;
         Ok(Instance { running, server })
     }
 

@@ -48,6 +48,9 @@ impl Running {
     }
 
     fn may_be_asked(&self) -> Result<(), CallError> {
+        if self.is_off() {
+            return Err(CallError::Off);
+        }
         if let Some(rest) = self.quarantined_for() {
             return Err(CallError::Quarantined(rest));
         }
@@ -242,7 +245,9 @@ impl Watch {
                 () = sleep_until(next_look) => {}
             }
         }
-        self.shared.quarantine.begin();
+        if self.shared.quarantine.begin() {
+            self.shared.crashed();
+        }
         running.abort();
         tokio::select! {
             biased;
@@ -274,7 +279,11 @@ impl Watch {
     fn ended<T>(&self, ended: Result<Ended<T>, JoinError>) -> Result<T, CallError> {
         let answer = ended.ok().flatten().ok_or(CallError::CutOff)?;
         self.shared.quarantine.end();
-        answer.map_err(CallError::from)
+        answer.map_err(CallError::from).inspect_err(|error| {
+            if let CallError::Panicked(_) = error {
+                self.shared.crashed();
+            }
+        })
     }
 }
 

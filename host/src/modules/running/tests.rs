@@ -1,6 +1,7 @@
 //! What calls to a module cost when it misbehaves, and how it ends. The module's threads are real; time passes only when a
 //! test says so.
 
+mod crashes;
 mod queue;
 
 use tokio::task::JoinHandle;
