@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use presence_router_api::UserPresenceState;
@@ -9,16 +10,17 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::delivery::{Members, ModuleTag, Reason, RoutedUpdate};
-use crate::directory::Directory;
+use crate::delivery::{ModuleTag, Reason, RoutedUpdate};
 use crate::engine::Shared;
+use crate::engine::deliver::deliver;
 use crate::engine::generation::{Generation, Lease};
 use crate::engine::swap::KeptAudiences;
-use crate::engine::world::World;
-use crate::modules::{Audience, AudienceId, CallError, MAX_BATCH, Routed};
+use crate::modules::{AudienceId, CallError, MAX_BATCH};
 use crate::presence::UserKey;
 use crate::routing::{Batch, Dirty};
-use crate::storage::{StoredRoute, Writes};
+
+/// How long a module that is switched off has to shut down.
+const SWITCH_OFF: Duration = Duration::from_secs(5);
 
 /// A module and the users that it has yet to route.
 pub(super) struct Feed {
@@ -107,8 +109,12 @@ impl Feed {
 
     /// Waits until there is something to do, or may be.
     async fn due(&self) {
-        let quarantined_for = self.generation().quarantined_for();
-        let to_route = match (self.dirty.lock().due(Instant::now()), quarantined_for) {
+        let generation = self.generation();
+        let to_route = match (
+            self.dirty.lock().due(Instant::now()),
+            generation.quarantined_for(),
+        ) {
+            _ if generation.is_off() => None,
             (Some(due), Some(rest)) => Some(due.max(Instant::now() + rest)),
             (due, _) => due,
         };
@@ -129,8 +135,13 @@ impl Feed {
 /// Feeds a module until it is detached, or the server stops.
 pub(super) async fn run(feed: Arc<Feed>, shared: Arc<Shared>) {
     let mut in_trouble = false;
+    let mut switched_off = None;
     let mut routed = RoutedChanges::default();
     loop {
+        let generation = feed.generation();
+        if generation.is_off() && switched_off.replace(generation.turn) != Some(generation.turn) {
+            switch_off(generation.lease(), &shared);
+        }
         tokio::select! {
             () = feed.due() => {}
             () = feed.stop.cancelled() => return,
@@ -138,6 +149,9 @@ pub(super) async fn run(feed: Arc<Feed>, shared: Arc<Shared>) {
         forget_kept(&feed, &shared);
         let lease = feed.lease();
         if lease.quarantined_for().is_some() {
+            continue;
+        }
+        if lease.is_off() {
             continue;
         }
         let Some(batch) = feed.dirty.lock().take(MAX_BATCH, Instant::now()) else {
@@ -176,6 +190,13 @@ pub(super) async fn run(feed: Arc<Feed>, shared: Arc<Shared>) {
     }
 }
 
+/// What crashes too often does not go on behind the scenes either: its tasks end.
+fn switch_off(lease: Lease, shared: &Shared) {
+    shared
+        .tasks
+        .spawn(async move { lease.shutdown(SWITCH_OFF).await });
+}
+
 /// The change of each user that a module has routed last.
 #[derive(Default)]
 struct RoutedChanges {
@@ -195,7 +216,7 @@ impl RoutedChanges {
 }
 
 /// Why a batch was not routed.
-enum RouteError {
+pub(super) enum RouteError {
     Call(CallError),
     /// Another generation has taken over meanwhile.
     TakenOver,
@@ -247,108 +268,6 @@ fn read(
             Some((state, update))
         })
         .unzip()
-}
-
-/// Delivers an answer. That of a generation from which another has taken over meanwhile is delivered too, but the changes
-/// are not settled by it.
-fn deliver(
-    feed: &Feed,
-    generation: &Generation,
-    shared: &Shared,
-    routed: &Routed,
-    batch: &[RoutedUpdate],
-) -> Result<(), RouteError> {
-    let module = feed.tag;
-    let mut to_wake = Vec::with_capacity(routed.pieces.len());
-    let mut guard = shared.world.write();
-    let world = &mut *guard;
-    let sent: Vec<Option<RoutedUpdate>> = routed.states.iter().map(|state| sent(world, state)).collect();
-    let mut writes = Writes::default();
-    // Under the lock: taking over needs it.
-    let is_serving = feed.generation().turn == generation.turn;
-    let settled = batch.iter().chain(sent.iter().flatten());
-    for update in settled.filter(|_| is_serving) {
-        let position = world.streams.settled(module, *update);
-        if let Some(user_id) = world.directory.id(update.user) {
-            writes.routed.push(StoredRoute {
-                module: Arc::clone(&feed.name),
-                user_id: user_id.clone(),
-                change: update.change,
-                position,
-            });
-        }
-    }
-    let update = |number: &u32| {
-        let number = *number as usize;
-        batch
-            .get(number)
-            .copied()
-            .or_else(|| *sent.get(number.checked_sub(batch.len())?)?)
-    };
-    for piece in &routed.pieces {
-        let updates = piece.updates.iter().filter_map(update);
-        let directory = &mut world.directory;
-        let members = world.streams.route(
-            (module, generation.form),
-            &piece.audience,
-            updates.clone(),
-            || members(directory, &piece.audience),
-        );
-        for server in &*members.servers {
-            for update in updates.clone() {
-                if is_newest(world, update) && world.is_mine(update.user) {
-                    world.destinations.queue(*server, update.user);
-                }
-            }
-        }
-        to_wake.push(members.users);
-    }
-    if !is_serving {
-        feed.keep(world, routed.pieces.iter().map(|piece| piece.audience.id()));
-    }
-    drop(guard);
-    shared.storage.write(writes, Vec::new());
-    for members in to_wake {
-        shared.waiting.wake_members(&members);
-    }
-    if is_serving {
-        Ok(())
-    } else {
-        Err(RouteError::TakenOver)
-    }
-}
-
-/// Of a state that has a successor already, the successor is on its way through the module.
-fn is_newest(world: &World, update: RoutedUpdate) -> bool {
-    world.streams.last_change(update.user) == update.change
-}
-
-/// Who is in an audience. Users of this homeserver count although nobody has told of them: they may come.
-fn members(directory: &mut Directory, audience: &Audience) -> Members {
-    let (mut users, mut servers) = (Vec::new(), Vec::new());
-    for id in audience.users() {
-        let user = directory.key_or_insert(id);
-        match directory.remote_server_or_insert(user) {
-            None => users.push(user),
-            Some(server) => servers.push(server),
-        }
-    }
-    Members::new(users, servers)
-}
-
-/// A state that the module sent of its own accord, when it is still the user's. An older one is not told, and the newer
-/// one that has taken its place is not what the module has sent.
-fn sent(world: &World, state: &UserPresenceState) -> Option<RoutedUpdate> {
-    let user = world.directory.key(state.user_id())?;
-    let newest = world.presence.state(user);
-    let is_newest = state.state == newest.state
-        && state.status_msg() == newest.status_msg.as_deref()
-        && state.currently_active == newest.currently_active;
-    is_newest.then(|| RoutedUpdate {
-        user,
-        change: world.streams.last_change(user),
-        reason: Reason::Sent,
-    })
 }
 
 /// Only here, where no answer is being delivered: an audience is forgotten after the last that was routed to it.

@@ -154,8 +154,8 @@ impl Failure {
 
 fn log_failure(feed: &Feed, reader: Reader<'_>, Failure { method, error }: &Failure) {
     let (module, user) = (&**feed.name(), reader.user_id);
-    if let CallError::Quarantined(_) = error {
-        // Said once, by the call that overran.
+    if let CallError::Quarantined(_) | CallError::Off = error {
+        // Said once, by the call after which it is so.
         tracing::debug!(module, method, %user, "{error}");
     } else {
         tracing::error!(module, method, %user, "{}; {user} is served without it", with_source(error));

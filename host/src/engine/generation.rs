@@ -45,6 +45,11 @@ impl Generation {
         self.module.quarantined_for()
     }
 
+    /// Whether the instance has crashed as often as it may.
+    pub(super) fn is_off(&self) -> bool {
+        self.module.is_off()
+    }
+
     pub(super) fn lease(self: &Arc<Self>) -> Lease {
         Lease {
             _token: self.leases.token(),

@@ -6,6 +6,7 @@
 
 mod applied;
 mod catch_up;
+mod deliver;
 mod feed;
 mod fetch;
 mod filters;

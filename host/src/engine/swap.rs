@@ -156,6 +156,7 @@ impl Engine {
             feed
         };
         feed.stop.cancel();
+        feed.lease().clear_metrics();
         shared
             .parked
             .lock()

@@ -83,6 +83,8 @@ const OUTCOMES: [(Outcome, &str); 12] = [
 /// How a module is at a moment.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Health {
+    /// Which generation serves; 0 when none does.
+    pub generation: u64,
     /// Whether it is left alone after a call that overran.
     pub quarantined: bool,
     /// Whether it is off, as it has crashed too often.
@@ -95,6 +97,7 @@ pub struct Health {
 
 /// The handles of one module.
 pub struct ModuleMetrics {
+    generation: Gauge,
     methods: [MethodMetrics; METHODS.len()],
     quarantined: Gauge,
     off: Gauge,
@@ -109,10 +112,10 @@ struct MethodMetrics {
 }
 
 impl ModuleMetrics {
-    /// Fetches those of the module of this name, which has this generation.
-    pub fn new(module: &str, generation: u64) -> Self {
-        MODULE_GENERATION.gauge([module]).set(number(generation));
+    /// Fetches those of the module of this name. Nothing is set yet: another generation may serve.
+    pub fn new(module: &str) -> Self {
         Self {
+            generation: MODULE_GENERATION.gauge([module]),
             methods: METHODS.map(|(_, method)| MethodMetrics {
                 outcomes: OUTCOMES.map(|(_, outcome)| MODULE_CALLS.counter([module, method, outcome])),
                 seconds: MODULE_CALL_SECONDS.histogram([module, method]),
@@ -137,11 +140,13 @@ impl ModuleMetrics {
     /// How the module is.
     pub fn health(&self, health: &Health) {
         let Health {
+            generation,
             quarantined,
             off,
             blocked_threads,
             queue,
         } = *health;
+        self.generation.set(number(generation));
         self.quarantined.set(f64::from(u8::from(quarantined)));
         self.off.set(f64::from(u8::from(off)));
         self.blocked.set(number(blocked_threads as u64));
@@ -196,7 +201,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_end_is_counted_under_its_own_name_and_only_calls_that_were_made_have_a_duration() {
         let (recorder, exposition) = Exposition::for_test();
-        let metrics = metrics::with_local_recorder(&recorder, || ModuleMetrics::new("m", 7));
+        let metrics = metrics::with_local_recorder(&recorder, || ModuleMetrics::new("m"));
         for (number, (method, outcome)) in METHODS
             .iter()
             .flat_map(|method| OUTCOMES.iter().map(move |outcome| (method, outcome)))
@@ -226,17 +231,14 @@ mod tests {
         );
         let of = "{module=\"m\",method=\"get_interested_users\"}";
         assert!(text.contains(&format!("_seconds_sum{of} 2\n")), "{text}");
-        assert!(
-            text.contains("presence_router_module_generation{module=\"m\"} 7"),
-            "{text}"
-        );
     }
 
     #[test]
     fn what_is_read_is_told_under_its_own_name() {
         let (recorder, exposition) = Exposition::for_test();
-        let metrics = metrics::with_local_recorder(&recorder, || ModuleMetrics::new("m", 1));
+        let metrics = metrics::with_local_recorder(&recorder, || ModuleMetrics::new("m"));
         metrics.health(&Health {
+            generation: 7,
             quarantined: true,
             off: false,
             blocked_threads: 3,
@@ -245,6 +247,7 @@ mod tests {
         metrics.dirty(4);
         let text = exposition.render();
         for line in [
+            "presence_router_module_generation{module=\"m\"} 7",
             "presence_router_module_quarantined{module=\"m\"} 1",
             "presence_router_module_off{module=\"m\"} 0",
             "presence_router_module_blocked_threads{module=\"m\"} 3",
@@ -265,7 +268,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_call_that_nobody_waits_for_any_more_is_counted_too() {
         let (recorder, exposition) = Exposition::for_test();
-        let metrics = metrics::with_local_recorder(&recorder, || ModuleMetrics::new("m", 1));
+        let metrics = metrics::with_local_recorder(&recorder, || ModuleMetrics::new("m"));
         drop(metrics.begin(Method::GetUsersForStates));
         assert!(exposition.render().contains("outcome=\"abandoned\"} 1"));
     }

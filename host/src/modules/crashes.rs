@@ -48,13 +48,6 @@ impl Crashes {
         self.is_off.load(Ordering::Relaxed)
     }
 
-    /// Begins anew, with the whole budget.
-    pub(super) fn forgive(&self) {
-        let mut recent = self.recent.lock();
-        recent.clear();
-        self.is_off.store(false, Ordering::Relaxed);
-    }
-
     /// How many there were in the window. What has spent the budget stays, however long ago.
     pub(super) fn recent(&self) -> u32 {
         let Some(budget) = self.budget else {
@@ -105,10 +98,6 @@ mod tests {
         assert_eq!(crashes.count(), None);
         advance(HOUR * 2).await;
         assert_eq!((crashes.recent(), crashes.is_off()), (3, true));
-        crashes.forgive();
-        assert_eq!((crashes.recent(), crashes.is_off()), (0, false));
-        assert_eq!((crashes.count(), crashes.count()), (None, None));
-        assert!(crashes.count().is_some());
     }
 
     #[tokio::test(start_paused = true)]

@@ -173,7 +173,7 @@ impl Running {
             router.growth_probe()
         );
         Ok(Self {
-            metrics: ModuleMetrics::new(&shared.module, identity.generation),
+            metrics: ModuleMetrics::new(&shared.module),
             figures: Figures::default(),
             identity,
             router: RwLock::new(Some(Arc::new(router))),
@@ -259,11 +259,6 @@ impl Running {
         self.shared.crashes.is_off()
     }
 
-    /// An operator wants it asked again: its crashes so far are forgotten.
-    pub fn switch_on(&self) {
-        self.shared.crashes.forgive();
-    }
-
     /// What its calls have come to.
     pub fn stats(&self) -> CallStats {
         CallStats {
@@ -282,11 +277,18 @@ impl Running {
     pub fn refresh_metrics(&self, dirty_users: usize) {
         self.metrics.dirty(dirty_users);
         self.metrics.health(&Health {
+            generation: self.identity.generation,
             quarantined: self.quarantined_for().is_some(),
             off: self.is_off(),
             blocked_threads: self.shared.runtime.left_behind(),
             queue: self.shared.queue.len(),
         });
+    }
+
+    /// Sets the gauges of this module: none serves under its name any more.
+    pub fn clear_metrics(&self) {
+        self.metrics.dirty(0);
+        self.metrics.health(&Health::default());
     }
 
     /// How many calls are on their way.
