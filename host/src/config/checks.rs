@@ -2,15 +2,20 @@
 
 use std::path::PathBuf;
 
-use crate::config::{Config, ConfigErrors, Origins, parse, source::Source};
+use crate::config::{Config, ConfigErrors, Origins, Parsed, parse, source::Source};
 
 /// [`super::load`] without the disk.
 pub(super) fn load_texts(files: &[(&str, &str)]) -> Result<(Config, Origins), ConfigErrors> {
+    parse_texts(files)?.check()
+}
+
+/// The files, of which only the syntax has been checked.
+pub(super) fn parse_texts(files: &[(&str, &str)]) -> Result<Parsed, ConfigErrors> {
     let sources: Vec<Source> = files
         .iter()
         .map(|(file, text)| Source::new(PathBuf::from(file), (*text).to_owned()))
         .collect();
-    parse(&sources, Vec::new())?.check()
+    parse(&sources, Vec::new())
 }
 
 /// The errors of these files, or "fine".

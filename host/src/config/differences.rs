@@ -34,6 +34,7 @@ pub fn differences(old: &Config, new: &Config) -> Vec<Difference> {
     let Config {
         server_name,
         listeners,
+        admin_socket,
         presence,
         exclude_rooms_from_presence,
         rc_presence,
@@ -48,6 +49,7 @@ pub fn differences(old: &Config, new: &Config) -> Vec<Difference> {
     let rows = [
         ("server_name", *server_name != new.server_name, AtRestart),
         ("listeners", *listeners != new.listeners, AtRestart),
+        ("admin_socket", *admin_socket != new.admin_socket, AtRestart),
         (
             "presence",
             without_router(presence) != without_router(&new.presence),

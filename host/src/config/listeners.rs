@@ -231,6 +231,12 @@ fn read_unix(reader: &mut Reader<'_>, section: &Section<'_>, path: &Field<'_>) -
     }
     let mut mode = DEFAULT_MODE;
     reader.set(&mut mode, section.get("mode"), read_mode);
+    let path = read_socket_path(reader, path)?;
+    Some(Bind::Unix { path, mode })
+}
+
+/// Where a Unix socket is to be made.
+pub(super) fn read_socket_path(reader: &mut Reader<'_>, path: &Field<'_>) -> Option<PathBuf> {
     let socket = reader.file_path(path)?;
     let bytes = socket.as_os_str().len();
     if bytes > MAX_SOCKET_PATH_BYTES {
@@ -239,7 +245,7 @@ fn read_unix(reader: &mut Reader<'_>, section: &Section<'_>, path: &Field<'_>) -
         );
         return reader.refuse(path, message);
     }
-    Some(Bind::Unix { path: socket, mode })
+    Some(socket)
 }
 
 /// A string only: by the time YAML has read `0o660` or `660` without quotes, nothing tells them apart

@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod admin_socket;
 mod containment;
 mod database;
 mod differences;
@@ -44,6 +45,7 @@ use std::path::PathBuf;
 
 use presence_router_api::is_server_name;
 
+pub use crate::config::admin_socket::admin_socket;
 pub use crate::config::containment::{AutomaticRollback, CrashBudget};
 pub use crate::config::database::Database;
 pub use crate::config::differences::{Applies, Difference, differences};
@@ -76,6 +78,8 @@ pub struct Config {
     pub server_name: String,
     /// `listeners`: where requests are taken. Default: one on 127.0.0.1:8008 for `client` and `health`.
     pub listeners: Vec<Listener>,
+    /// `admin_socket`: the Unix socket on which the operator's commands are taken. Default: none.
+    pub admin_socket: Option<PathBuf>,
     /// `presence`: timeouts, limits, and the module that routes. Default: see each key.
     pub presence: Presence,
     /// `exclude_rooms_from_presence`: rooms that do not count as shared. Default: none.
@@ -113,6 +117,10 @@ impl Config {
 /// Reads `files`, merges them key by key (mappings are united, of everything else the later file wins),
 /// and checks the outcome.
 pub fn load(files: &[PathBuf]) -> Result<(Config, Origins), ConfigErrors> {
+    read_and_parse(files)?.check()
+}
+
+fn read_and_parse(files: &[PathBuf]) -> Result<Parsed, ConfigErrors> {
     let mut sources = Vec::new();
     let mut errors = Vec::new();
     for file in files {
@@ -125,8 +133,7 @@ pub fn load(files: &[PathBuf]) -> Result<(Config, Origins), ConfigErrors> {
         errors.push(ConfigError::new("no config file was given; name one with -c"));
     }
     // Files that could be read are parsed even when another could not, so that one run tells of both.
-    let parsed = parse(&sources, errors)?;
-    parsed.check()
+    parse(&sources, errors)
 }
 
 /// The merged files, of which only the syntax is known to be right.
@@ -172,6 +179,7 @@ fn read(reader: &mut Reader<'_>, root: &serde_yaml::Value) -> Config {
     let presence = presence::read(reader, get("presence"));
     Config {
         listeners: listeners::read(reader, get("listeners")),
+        admin_socket: admin_socket::read(reader, get("admin_socket")),
         modules: module::read_list(reader, get("modules"), presence.presence_router.as_ref()),
         presence,
         exclude_rooms_from_presence: room_ids::read(reader, get("exclude_rooms_from_presence")),

@@ -29,6 +29,7 @@ fn a_server_name_is_all_that_is_needed() {
                 },
             },
         ],
+        admin_socket: None,
         presence: Presence {
             enabled: Enabled,
             last_active_granularity: 60s,
@@ -96,7 +97,7 @@ fn the_server_name_is_required_and_checked() {
 fn unknown_keys_are_errors_that_say_what_was_meant() {
     assert_snapshot!(check("server_name: a\npresnce: {}"), @r#"presnce: unknown key "presnce"; did you mean "presence"? (homeserver.yaml:2)"#);
     assert_snapshot!(check("server_name: a\npresence:\n  idle-timeout: 5m"), @r#"presence.idle-timeout: unknown key "idle-timeout"; did you mean "idle_timeout"? (homeserver.yaml:3)"#);
-    assert_snapshot!(check("server_name: a\nsigning_key_path: x"), @r#"signing_key_path: unknown key "signing_key_path"; known here: server_name, listeners, presence, exclude_rooms_from_presence, rc_presence, database, ip_range_blacklist, ip_range_whitelist, modules, module_path, trusted_keys, directory, log (homeserver.yaml:2)"#);
+    assert_snapshot!(check("server_name: a\nsigning_key_path: x"), @r#"signing_key_path: unknown key "signing_key_path"; known here: server_name, listeners, admin_socket, presence, exclude_rooms_from_presence, rc_presence, database, ip_range_blacklist, ip_range_whitelist, modules, module_path, trusted_keys, directory, log (homeserver.yaml:2)"#);
     assert_snapshot!(check("server_name: a\nmodule_path: []\n5: x"), @"5: expected a string as the key, found an integer; put it in quotes (homeserver.yaml:3)");
 }
 

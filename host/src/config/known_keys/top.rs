@@ -23,6 +23,15 @@ pub(in crate::config) const ROOT: Keys = Keys {
         )
         .default("[{port: 8008, bind_addresses: [127.0.0.1], resources: [{names: [client, health]}]}]"),
         Key::new(
+            "admin_socket",
+            Type::Path,
+            "/run/presence-router/admin.sock",
+            "the Unix socket on which `presence-router modules` and `presence-router explain` reach the running server \
+             ([operators.md](operators.md#looking-at-and-changing-a-running-server)). Only the server's own user and root \
+             may use it",
+        )
+        .or("none, and these commands do not work"),
+        Key::new(
             "presence",
             Type::Mapping("[below](#presence)"),
             "{idle_timeout: 10m}",
