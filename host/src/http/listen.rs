@@ -10,9 +10,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use rustix::fs::{Mode, fchmod};
+use tokio::net::{TcpListener, UnixListener, UnixSocket, UnixStream};
 
 use crate::config::{Bind, Listener, Resource};
+
+/// How many connections to a Unix socket wait in the system until they are accepted.
+const BACKLOG: u32 = 1_024;
 
 /// Why the server cannot listen where it is told to.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +72,10 @@ pub async fn bind(listeners: &[Listener]) -> Result<Vec<Bound>, BindError> {
     for listener in listeners {
         let acceptors = match &listener.bind {
             Bind::Tcp { addresses, port } => bind_tcp(addresses, *port).await?,
-            Bind::Unix { path, mode } => vec![bind_unix(path, *mode).await?],
+            Bind::Unix { path, mode } => {
+                let (listener, file) = bind_unix(path, *mode).await?;
+                vec![Acceptor::Unix { listener, file }]
+            }
         };
         bound.extend(acceptors.into_iter().map(|acceptor| Bound {
             acceptor,
@@ -171,16 +178,26 @@ async fn bind_tcp(addresses: &[IpAddr], port: u16) -> Result<Vec<Acceptor>, Bind
     Ok(acceptors)
 }
 
-async fn bind_unix(path: &Path, mode: u32) -> Result<Acceptor, BindError> {
+/// Makes a socket of this mode. At no moment has it a wider one.
+pub(super) async fn bind_unix(path: &Path, mode: u32) -> Result<(UnixListener, SocketFile), BindError> {
     let failed = |source| BindError::Unix {
         path: path.to_owned(),
         source,
     };
     remove_stale(path).await?;
-    let listener = UnixListener::bind(path).map_err(failed)?;
+    let listener = make_socket(path, mode).map_err(failed)?;
     let file = SocketFile::new(path);
+    // What the process's umask has taken away.
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)?;
-    Ok(Acceptor::Unix { listener, file })
+    Ok((listener, file))
+}
+
+/// Linux gives the file the mode that the socket has when it is bound, less the umask.
+fn make_socket(path: &Path, mode: u32) -> io::Result<UnixListener> {
+    let socket = UnixSocket::new_stream()?;
+    fchmod(&socket, Mode::from_raw_mode(mode))?;
+    socket.bind(path)?;
+    socket.listen(BACKLOG)
 }
 
 /// Removes the socket at `path` if nobody listens on it.
@@ -294,6 +311,16 @@ mod tests {
 
         drop(bound);
         assert!(!path.exists(), "the file is left behind");
+    }
+
+    #[tokio::test]
+    async fn a_socket_is_never_wider_than_its_mode() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("http.sock");
+        // As it is before `bind_unix` sets the mode: without care, only the umask would have narrowed it.
+        let _listener = make_socket(&path, 0o600).expect("bound");
+        let mode = fs::metadata(&path).expect("the file").permissions().mode();
+        assert_eq!(mode & 0o777 & !0o600, 0, "{mode:o}");
     }
 
     #[tokio::test]
