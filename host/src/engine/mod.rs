@@ -7,6 +7,7 @@
 mod applied;
 mod catch_up;
 mod deliver;
+mod explain;
 mod feed;
 mod fetch;
 mod filters;
@@ -47,6 +48,9 @@ use crate::presence::{Presence, Timing, UserPresence};
 use crate::storage::{Restored, Storage, Writes};
 
 pub use crate::engine::applied::{NotApplied, Overloaded};
+pub use crate::engine::explain::{
+    Decided, Explanation, Interested, Misaligned, ModuleWord, RoomStanding, Routing, SharedRoom,
+};
 pub use crate::engine::filters::FilterError;
 pub use crate::engine::generation::{ModuleView, ProbeError, Retired};
 pub use crate::engine::limit::RateLimited;

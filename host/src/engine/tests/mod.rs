@@ -5,6 +5,7 @@
 
 mod broadcast;
 mod destinations;
+mod explained;
 mod joins;
 mod kit;
 mod measured;
