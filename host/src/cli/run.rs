@@ -17,7 +17,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, Origins};
 use crate::directory::StaticSource;
 use crate::engine::{Engine, Setup};
-use crate::http::{self, Services};
+use crate::http::admin::AdminSocket;
+use crate::http::{self, Bound, Services};
 use crate::metrics::Exposition;
 use crate::modules::{HostFacts, Identity};
 use crate::operations::{self, Operations, accept_all};
@@ -26,6 +27,8 @@ use crate::storage::{Location, Restored, Storage};
 
 /// Where the config names the database.
 const DATABASE_KEY: &str = "database.args.database";
+/// What the admin socket serves, as the lines on stdout say it.
+const ADMIN: &str = "admin";
 /// How long a module may take to shut down.
 const MODULE_SHUTDOWN: Duration = Duration::from_secs(5);
 
@@ -34,10 +37,7 @@ const MODULE_SHUTDOWN: Duration = Duration::from_secs(5);
 #[serde(tag = "event", rename_all = "lowercase")]
 enum Event<'a> {
     Module(&'a Identity),
-    Listening {
-        address: String,
-        resources: &'a [config::Resource],
-    },
+    Listening { address: String, resources: Vec<String> },
     Ready,
 }
 
@@ -84,28 +84,20 @@ async fn serve(arguments: &Configured, config: &Config, origins: &Origins) -> Ou
     let started = async {
         let identities = operations.start(accepted, origins).await?;
         let bound = http::bind(&config.listeners).await.map_err(anyhow::Error::new)?;
-        Ok::<_, Problems>((identities, bound))
+        let admin = match &config.admin_socket {
+            Some(path) => Some(AdminSocket::bind(path).await.map_err(anyhow::Error::new)?),
+            None => None,
+        };
+        Ok::<_, Problems>((identities, bound, admin))
     };
-    let (identities, bound) = match started.await {
+    let (identities, bound, admin) = match started.await {
         Ok(started) => started,
         Err(problems) => {
             engine.shutdown(MODULE_SHUTDOWN).await;
             return Err(problems);
         }
     };
-    for identity in &identities {
-        say(format, &Event::Module(identity));
-    }
-    for listener in &bound {
-        let resources: Vec<_> = listener.resources().iter().copied().collect();
-        say(
-            format,
-            &Event::Listening {
-                address: listener.to_string(),
-                resources: &resources,
-            },
-        );
-    }
+    tell(format, &identities, &bound, admin.as_ref());
     let (stopping, listeners) = (CancellationToken::new(), TaskTracker::new());
     for listener in bound {
         let services = Services {
@@ -113,6 +105,9 @@ async fn serve(arguments: &Configured, config: &Config, origins: &Origins) -> Ou
             metrics: metrics.clone(),
         };
         listeners.spawn(listener.serve(services, stopping.clone()));
+    }
+    if let Some(socket) = admin {
+        listeners.spawn(socket.serve(operations.clone(), listeners.clone(), stopping.clone()));
     }
     listeners.close();
     say(format, &Event::Ready);
@@ -163,13 +158,27 @@ fn facts(config: &Config, engine: &Engine) -> HostFacts {
     }
 }
 
+/// Says what was loaded, and where requests are taken.
+fn tell(format: Format, identities: &[Identity], bound: &[Bound], admin: Option<&AdminSocket>) {
+    for identity in identities {
+        say(format, &Event::Module(identity));
+    }
+    let listening = |address, resources| Event::Listening { address, resources };
+    for listener in bound {
+        let resources = listener.resources().iter().map(ToString::to_string).collect();
+        say(format, &listening(listener.to_string(), resources));
+    }
+    if let Some(socket) = admin {
+        say(format, &listening(socket.to_string(), vec![ADMIN.to_owned()]));
+    }
+}
+
 fn say(format: Format, event: &Event<'_>) {
     let line = match (format, event) {
         (Format::Json, event) => serde_json::to_string(event).unwrap_or_default(),
         (Format::Text, Event::Module(identity)) => format!("module {identity}"),
         (Format::Text, Event::Listening { address, resources }) => {
-            let names: Vec<_> = resources.iter().map(ToString::to_string).collect();
-            format!("listening on {address} ({})", names.join(", "))
+            format!("listening on {address} ({})", resources.join(", "))
         }
         (Format::Text, Event::Ready) => "ready".to_owned(),
     };

@@ -135,6 +135,11 @@ impl SocketFile {
             identity: identity(path),
         }
     }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 impl Drop for SocketFile {

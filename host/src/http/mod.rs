@@ -20,6 +20,7 @@ use crate::http::error::MatrixError;
 use crate::http::metrics::SameOriginOnly;
 use crate::metrics::{Exposition, HttpMetrics};
 
+pub mod admin;
 mod client;
 mod error;
 mod health;
@@ -111,6 +112,11 @@ async fn cross_origin(request: Request, next: Next) -> Response {
 
 #[expect(clippy::needless_pass_by_value, reason = "the layer hands the payload over")]
 fn panicked(payload: Box<dyn Any + Send>) -> Response {
+    log_panic(&*payload);
+    MatrixError::Internal.into_response()
+}
+
+fn log_panic(payload: &(dyn Any + Send)) {
     let message = payload
         .downcast_ref::<&str>()
         .copied()
@@ -120,7 +126,6 @@ fn panicked(payload: Box<dyn Any + Send>) -> Response {
         message,
         "a request handler panicked; this is a bug, please report it"
     );
-    MatrixError::Internal.into_response()
 }
 
 #[cfg(test)]

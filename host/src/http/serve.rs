@@ -32,7 +32,7 @@ const MAX_HEADER_BYTES: usize = 64 * 1024;
 const MAX_HEADERS: usize = 100;
 
 /// How long to wait when the system has no connection to give, as when files run out.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 impl Bound {
     /// Serves until `shutdown` is cancelled, then stops to accept, answers the long-polls, lets the other
@@ -74,7 +74,7 @@ async fn accept(
 }
 
 /// Serves one connection to its end. When its client goes, the request that runs is dropped.
-async fn connection<S>(stream: S, router: Router, shutdown: CancellationToken)
+pub(super) async fn connection<S>(stream: S, router: Router, shutdown: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
