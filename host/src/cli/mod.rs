@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 fine, 1 refused, 2 wrong usage.
 
+mod admin;
 mod check;
 mod inspect;
 mod lock;
@@ -39,6 +40,9 @@ Examples:
   presence-router verify libbroadcast.so          does it keep the contract of modules?
   presence-router new support-team                begin a module of your own
   presence-router modules lock -c homeserver.yaml pin the modules to the files that they are now
+  presence-router modules list -c homeserver.yaml how do the modules of the running server fare?
+  presence-router explain --from @a:x --to @b:x -c homeserver.yaml
+                                                  does b see the presence of a, and by what?
 
 Exit codes: 0 fine, 1 refused, 2 wrong usage.";
 
@@ -70,9 +74,18 @@ enum Command {
     /// The crate needs no workspace and lies anywhere. It has a small router with a config, tests, a homeserver.yaml to try it with,
     /// the config for `verify`, and a workflow for CI. Nothing that is there is overwritten.
     New(new::Arguments),
-    /// What is done with the modules that the config names
+    /// Looks at the modules of a running server and changes them, and pins those of a config
+    ///
+    /// All but `lock` reach the running server by the `admin_socket` of its config: an error elsewhere in the config is not in the
+    /// way. The exit code is 1 when what was asked for is refused; then nothing has changed.
     #[command(subcommand)]
     Modules(ModulesCommand),
+    /// Tells why one user sees another's presence, or why not
+    ///
+    /// Asks the running server, by the `admin_socket` of its config: which rooms both are in and whether these count, and what
+    /// each module says of the two. Modules are asked as for a sync, and nothing is delivered. Either answer is an answer: the
+    /// exit code is 1 only when there is none.
+    Explain(admin::Explain),
     /// A check of `verify`
     #[command(name = CHILD_COMMAND, hide = true)]
     VerifyChild,
@@ -80,6 +93,9 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum ModulesCommand {
+    /// Those that ask a running server
+    #[command(flatten)]
+    Running(admin::Modules),
     /// Pins each module to the file that it is now
     ///
     /// Finds the file of each module as the server does, with its checks of permissions and signatures, and writes its
@@ -128,9 +144,11 @@ pub fn main() -> ExitCode {
         Command::Inspect(arguments) => (arguments.output.format, inspect::inspect(&arguments)),
         Command::Verify(arguments) => (arguments.problem_format(), verify::verify(&arguments)),
         Command::New(arguments) => (arguments.output.format, new::new(&arguments)),
+        Command::Modules(ModulesCommand::Running(command)) => (command.format(), admin::modules(&command)),
         Command::Modules(ModulesCommand::Lock(arguments)) => {
             (arguments.output.format, lock::lock(&arguments))
         }
+        Command::Explain(arguments) => (arguments.format(), admin::explain(&arguments)),
         Command::VerifyChild => (Format::Text, verify::verify_child()),
     };
     match result {

@@ -20,7 +20,7 @@ fn routing_to(names: &'static [&'static str], interested: InterestedUsers) -> Ar
             let users = || names.iter().map(|name| user(name));
             let audience =
                 audience.get_or_init(|| api.register_audience(users()).expect("there is room for it"));
-            for update in updates.iter() {
+            for update in updates {
                 routes.send(update, audience);
             }
             routes
