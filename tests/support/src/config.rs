@@ -10,6 +10,8 @@ use crate::{SERVER, id_of, token_of};
 
 /// The name of the file that a config is written as.
 pub(crate) const CONFIG_FILE: &str = "homeserver.yaml";
+/// The name of the admin socket beside it.
+pub(crate) const ADMIN_SOCKET: &str = "admin.sock";
 
 /// A config of the host.
 #[derive(Debug, Clone)]
@@ -71,6 +73,12 @@ impl Config {
         router.insert("module".to_owned(), json!(name));
         router.insert("config".to_owned(), config);
         self
+    }
+
+    /// Gives the server an admin socket.
+    #[must_use]
+    pub fn admin(self) -> Self {
+        self.set(&["admin_socket"], json!(ADMIN_SOCKET))
     }
 
     /// Sets any key, by its path, such as `["presence", "idle_timeout"]`.

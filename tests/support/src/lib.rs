@@ -15,6 +15,7 @@
     reason = "a test that cannot go on panics, and says why; so does all of the kit"
 )]
 
+pub mod admin;
 pub mod artifacts;
 pub mod bad;
 mod cargo;
@@ -32,6 +33,7 @@ pub mod sync;
 pub mod user;
 pub mod web;
 
+pub use crate::admin::Admin;
 pub use crate::cli::Cli;
 pub use crate::client::{Client, Request};
 pub use crate::config::Config;
