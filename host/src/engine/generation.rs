@@ -9,7 +9,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::delivery::Form;
 use crate::engine::Engine;
-use crate::modules::{Advice, CallError, CallStats, Identity, Running, Who};
+use crate::modules::{Advice, CallError, CallStats, Counts, Identity, Running, Who};
 
 /// How many users an instance is tried out with.
 const PROBED: usize = 16;
@@ -25,12 +25,15 @@ pub(super) struct Generation {
     pub(super) turn: u64,
     /// Since when it serves, in milliseconds since the Unix epoch.
     pub(super) since_ms: u64,
+    /// Calls before it served: those by which it was tried out.
+    tried: Counts,
     leases: TaskTracker,
 }
 
 impl Generation {
     pub(super) fn new(module: Running, fingerprint: &str, form: Form, turn: u64, since_ms: u64) -> Arc<Self> {
         Arc::new(Self {
+            tried: module.stats().counts,
             module,
             fingerprint: fingerprint.to_owned(),
             form,
@@ -48,6 +51,14 @@ impl Generation {
     /// Whether the instance has crashed as often as it may.
     pub(super) fn is_off(&self) -> bool {
         self.module.is_off()
+    }
+
+    fn stats(&self) -> CallStats {
+        let stats = self.module.stats();
+        CallStats {
+            counts: stats.counts.since(self.tried),
+            ..stats
+        }
     }
 
     pub(super) fn lease(self: &Arc<Self>) -> Lease {
@@ -120,7 +131,7 @@ impl Engine {
         Some(ModuleView {
             identity: lease.identity().clone(),
             since_ms: lease.generation().since_ms,
-            stats: lease.stats(),
+            stats: lease.generation().stats(),
             dirty_users: feed.dirty.lock().len(),
         })
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::config::AutomaticRollback;
-use crate::operations::{Counts, Inner, Version};
+use crate::operations::{Inner, Version};
 
 /// How often it is looked after.
 const EVERY: Duration = Duration::from_millis(250);
@@ -60,11 +60,10 @@ impl Inner {
         if view.stats.is_off {
             return Some("its crash budget is spent".to_owned());
         }
-        let Counts { total, .. } = view.stats.counts;
-        let failed = view.stats.counts.failed();
-        #[expect(clippy::cast_precision_loss, reason = "a rate need not be exact")]
-        let is_too_many = total >= MIN_CALLS && failed as f64 > limits.error_rate * total as f64;
-        is_too_many.then(|| format!("{failed} of its first {total} calls failed"))
+        let counts = view.stats.counts;
+        let is_too_many =
+            counts.total >= MIN_CALLS && counts.failure_rate().is_some_and(|rate| rate > limits.error_rate);
+        is_too_many.then(|| format!("{} of its first {} calls failed", counts.failed(), counts.total))
     }
 
     fn is_serving(&self, version: &Version) -> bool {
