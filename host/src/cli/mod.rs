@@ -8,6 +8,8 @@ mod inspect;
 mod lock;
 mod log;
 mod new;
+#[cfg(test)]
+mod pages_tests;
 mod run;
 mod verify;
 
