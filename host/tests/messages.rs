@@ -1,4 +1,5 @@
 //! `docs/operators.md` explains every message of the server: what its tables have is what the code says, word for word.
+//! And a line of the log that a page shows is one that the server writes.
 //!
 //! Reads the sources as text and runs nothing. `{..}` stands for what is filled in.
 
@@ -42,6 +43,57 @@ fn every_reason_of_a_failed_call_is_explained() {
     compare(
         &errors("modules/running.rs", "CallError").into_iter().collect(),
         &first_column("### Why a call failed"),
+    );
+}
+
+#[test]
+fn the_pages_show_lines_that_are_written() {
+    let (mut found, mut unknown) = (0, Vec::new());
+    for entry in fs::read_dir(root().join("../docs")).expect("the pages can be read") {
+        let page = entry.expect("the pages can be read").path();
+        if page.extension().is_none_or(|ending| ending != "md") {
+            continue;
+        }
+        let text = read(&page);
+        for (level, target, rest) in text.lines().filter_map(line_of_log) {
+            found += 1;
+            let file = root().join("src").join(target.replace("::", "/"));
+            let sources = [file.with_extension("rs"), file.join("mod.rs")];
+            let source = sources.iter().find(|source| source.is_file());
+            let written = source.map_or_else(Vec::new, |source| messages(&without_tests(&read(source))));
+            let is_written = written
+                .iter()
+                .flatten()
+                .any(|(at, message)| at.eq_ignore_ascii_case(level) && fits(rest, message));
+            if !is_written {
+                unknown.push(format!("{}: {level} {target}: {rest}", page.display()));
+            }
+        }
+    }
+    assert!(found > 5, "the lines are not found: only {found}");
+    assert!(
+        unknown.is_empty(),
+        "the code does not write\n{}",
+        unknown.join("\n")
+    );
+}
+
+#[test]
+fn lines_of_the_log_are_compared_with_messages() {
+    let line =
+        "2026-11-22T21:04:59.263953Z ERROR presence_router::a::b: is back: 9 of 10 calls failed module=\"m\"";
+    let (level, target, rest) = line_of_log(line).expect("is one");
+    assert_eq!((level, target), ("ERROR", "a::b"));
+    assert!(fits(rest, "is back: {..}"));
+    assert!(fits(rest, "{..} of {..} calls failed"));
+    assert!(fits("is back", "is back"));
+    assert!(!fits(rest, "is back"));
+    assert!(!fits(rest, "is back: {..} calls"));
+    assert!(!fits(rest, "back: {..}"));
+    assert!(!fits("is back, or so", "is back"));
+    assert_eq!(
+        line_of_log("2026-11-22T21:04:59.263953Z  INFO module: mine"),
+        None
     );
 }
 
@@ -122,6 +174,36 @@ fn first_column(heading: &str) -> BTreeSet<String> {
 fn code(cell: &str) -> &str {
     let inner = |fence: &str| cell.strip_prefix(fence)?.strip_suffix(fence);
     inner("``").or_else(|| inner("`")).unwrap_or(cell).trim()
+}
+
+/// The level, the module of the code and the rest of a line that the server itself has logged.
+fn line_of_log(line: &str) -> Option<(&str, &str, &str)> {
+    let (time, rest) = line.split_once(' ')?;
+    let (level, rest) = rest.trim_start().split_once(' ')?;
+    let (target, rest) = rest.strip_prefix("presence_router::")?.split_once(": ")?;
+    (time.ends_with('Z') && time.contains('T')).then_some((level, target, rest))
+}
+
+/// Whether a line can have come from a message: all of its words in order, and behind them only fields.
+fn fits(line: &str, message: &str) -> bool {
+    let mut parts = message.split("{..}");
+    let Some(mut rest) = parts.next().and_then(|begin| line.strip_prefix(begin)) else {
+        return false;
+    };
+    let mut ends_in_a_blank = false;
+    for part in parts {
+        let Some(at) = rest.find(part) else {
+            return false;
+        };
+        rest = &rest[at + part.len()..];
+        ends_in_a_blank = part.is_empty();
+    }
+    let is_field = |word: &str| word.split_once('=').is_some_and(|(name, _)| !name.is_empty());
+    ends_in_a_blank
+        || rest
+            .split_whitespace()
+            .next()
+            .is_none_or(|word| rest.starts_with(' ') && is_field(word))
 }
 
 // --- The code ------------------------------------------------------------------------------------
