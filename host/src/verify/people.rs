@@ -28,6 +28,19 @@ pub(super) struct People {
     pub(super) rooms: BTreeMap<String, BTreeSet<UserId>>,
 }
 
+/// What people say of themselves: nothing, a few words, what takes several bytes a letter, what no screen shows as it is. The last
+/// is said as often as fits.
+const STATUS_MESSAGES: [&str; 6] = [
+    "",
+    "in a meeting",
+    "päivää, 会議中です",
+    "a\u{0}b\nc\u{202E}d",
+    "\u{301}\u{200D}\u{FEFF}",
+    "\u{1F642}\u{1F3FD}",
+];
+/// The longest status message that a server takes unless it is told otherwise, in bytes.
+const LONGEST: usize = 2_048;
+
 impl People {
     pub(super) fn of(subject: &Subject, random: &mut Random) -> Self {
         let server_name = subject.server_name.clone();
@@ -104,7 +117,15 @@ impl People {
             ..UserPresenceState::offline(user.as_str())
         };
         match random.below(3) {
-            0 => drawn.with_status_msg("in a meeting"),
+            0 => {
+                let text = random.pick(&STATUS_MESSAGES).copied().unwrap_or_default();
+                let times = if text.starts_with('\u{1F642}') {
+                    LONGEST / text.len()
+                } else {
+                    1
+                };
+                drawn.with_status_msg(text.repeat(times).as_str())
+            }
             _ => drawn,
         }
     }
