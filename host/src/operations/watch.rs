@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::config::AutomaticRollback;
+use crate::modules::Identity;
 use crate::operations::{Inner, Version};
 
 /// How often it is looked after.
@@ -18,22 +19,30 @@ pub(super) fn begin(inner: &Arc<Inner>, version: &Version) {
     let Some(limits) = version.module.automatic_rollback else {
         return;
     };
-    let (inner, version) = (Arc::clone(inner), version.clone());
-    tokio::spawn(async move { watch(&inner, &version, limits).await });
+    // Not the version itself, which holds the library's copy on the disk.
+    let (inner, name, identity) = (
+        Arc::clone(inner),
+        version.module.name.clone(),
+        version.identity().clone(),
+    );
+    tokio::spawn(async move { watch(&inner, &name, &identity, limits).await });
 }
 
-async fn watch(inner: &Arc<Inner>, version: &Version, limits: AutomaticRollback) {
-    let (name, until) = (&*version.module.name, Instant::now() + limits.within);
+async fn watch(inner: &Arc<Inner>, name: &str, identity: &Identity, limits: AutomaticRollback) {
+    let until = Instant::now() + limits.within;
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while Instant::now() < until {
         ticks.tick().await;
-        let Some(trouble) = inner.trouble(version, limits) else {
+        if !inner.is_serving(name, identity) {
+            return;
+        }
+        let Some(trouble) = inner.trouble(name, identity, limits) else {
             continue;
         };
         let _running = inner.config.lock().await;
         // Whoever was first has replaced it.
-        if !inner.is_serving(version) {
+        if !inner.is_serving(name, identity) {
             return;
         }
         tracing::error!(module = name, "is rolled back: {trouble}");
@@ -47,14 +56,14 @@ async fn watch(inner: &Arc<Inner>, version: &Version, limits: AutomaticRollback)
         }
         return;
     }
-    inner.trust(version);
+    inner.trust(name, identity);
 }
 
 impl Inner {
     /// Why a generation is to be rolled back, if it is.
-    fn trouble(&self, version: &Version, limits: AutomaticRollback) -> Option<String> {
-        let view = self.engine.module(&version.module.name)?;
-        if view.identity.generation != version.identity().generation {
+    fn trouble(&self, name: &str, watched: &Identity, limits: AutomaticRollback) -> Option<String> {
+        let view = self.engine.module(name)?;
+        if view.identity != *watched {
             return None;
         }
         if view.stats.is_off {
@@ -66,19 +75,17 @@ impl Inner {
         is_too_many.then(|| format!("{} of its first {} calls failed", counts.failed(), counts.total))
     }
 
-    fn is_serving(&self, version: &Version) -> bool {
+    fn is_serving(&self, name: &str, watched: &Identity) -> bool {
         let loaded = self.loaded.read();
-        loaded.iter().any(|loaded| {
-            loaded.name() == version.module.name
-                && loaded.is_watched
-                && loaded.now.identity() == version.identity()
-        })
+        loaded
+            .iter()
+            .any(|loaded| loaded.name() == name && loaded.is_watched && loaded.now.identity() == watched)
     }
 
     /// It has passed its first minutes.
-    fn trust(&self, version: &Version) {
+    fn trust(&self, name: &str, watched: &Identity) {
         for loaded in &mut *self.loaded.write() {
-            if loaded.now.identity() == version.identity() {
+            if loaded.name() == name && loaded.now.identity() == watched {
                 loaded.is_watched = false;
             }
         }
