@@ -28,6 +28,7 @@ mod refusals;
 mod reload;
 mod several;
 mod suites;
+mod swap;
 mod synapse_cases;
 mod sync;
 mod third_party;

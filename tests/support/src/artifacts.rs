@@ -91,6 +91,13 @@ pub fn changed_layout() -> &'static Path {
         .get("broadcast")
 }
 
+/// Two builds of the broadcast module, as version 0.2.0 and as version 0.3.0: other files that route alike. Without what a
+/// debugger reads, so that a test may load them a thousand times.
+pub fn two_builds() -> &'static [PathBuf; 2] {
+    static BUILT: OnceLock<[PathBuf; 2]> = OnceLock::new();
+    BUILT.get_or_init(|| ["0.2.0", "0.3.0"].map(build_as))
+}
+
 /// The version of the contract, which need not be the host's.
 pub fn contract_version() -> String {
     let manifest = read(&workspace().join("plugin-api/Cargo.toml"));
@@ -131,49 +138,84 @@ fn third_party_directory() -> PathBuf {
     workspace().join("examples/third-party-module")
 }
 
+/// What a profile of the root Cargo.toml begins with.
+const DEBUG: &str = "debug = \"line-tables-only\"\n";
+
+/// Builds the broadcast module as another version of it, and as a library of another name, as both are built into the same
+/// directory.
+fn build_as(version: &str) -> PathBuf {
+    let library = format!("broadcast_{}", version.replace('.', "_"));
+    let copy = fixtures_target().join(&library);
+    copy_broadcast(&copy, &|path, text| {
+        if path.ends_with("plugins/broadcast/Cargo.toml") {
+            replaced(&text, "name = \"broadcast\"\n", &format!("name = {library:?}\n"))
+        } else if path == copy.join("Cargo.toml") {
+            let version = format!("\nversion = {version:?}\n");
+            replaced(&text, "\nversion = \"0.1.0\"\n", &version)
+                .replace(DEBUG, &format!("{DEBUG}strip = true\n"))
+        } else {
+            text
+        }
+    });
+    let built = build_outside(&copy, &fixtures_target(), &["-p", "presence-router-broadcast"]);
+    built.get(&library).to_owned()
+}
+
 /// Before which line of `plugin-api/src/abi/host.rs` a method is inserted.
 const BEFORE: &str = "/// Milliseconds since the Unix epoch.\n";
 const INSERTED: &str = "/// Inserted by a test.\n            fn moon_phase(&self) -> u8;\n\n            ";
 
-/// Copies the contract and the broadcast module, as a workspace of their own, and changes the contract.
+/// Copies the contract and the broadcast module, and changes the contract.
 fn change_layout(copy: &Path) {
-    copy_sources(&workspace().join("plugin-api"), &copy.join("plugin-api"));
-    copy_sources(
-        &workspace().join("plugins/broadcast"),
-        &copy.join("plugins/broadcast"),
-    );
+    copy_broadcast(copy, &|path, text| {
+        if path.ends_with("plugin-api/src/abi/host.rs") {
+            replaced(&text, BEFORE, &format!("{INSERTED}{BEFORE}"))
+        } else {
+            text
+        }
+    });
+}
 
+/// Replaces what is there once.
+fn replaced(text: &str, from: &str, to: &str) -> String {
+    let found = text.matches(from).count();
+    assert_eq!(
+        found, 1,
+        "{from:?} is not where the test kit looks for it, in:\n{text}"
+    );
+    text.replacen(from, to, 1)
+}
+
+/// What becomes of the text that is to stand in a file.
+type Change<'a> = &'a dyn Fn(&Path, String) -> String;
+
+/// Copies the contract and the broadcast module, as a workspace of their own.
+fn copy_broadcast(copy: &Path, change: Change<'_>) {
+    for package in ["plugin-api", "plugins/broadcast"] {
+        copy_sources(&workspace().join(package), &copy.join(package), change);
+    }
     let manifest = read(&workspace().join("Cargo.toml"));
     let members = manifest
         .lines()
         .find(|line| line.starts_with("members = [") && line.ends_with(']'));
     let members = members.expect("the root Cargo.toml has a line of members");
     let ours = "members = [\"plugin-api\", \"plugins/broadcast\"]";
-    write_if_other(&copy.join("Cargo.toml"), &manifest.replacen(members, ours, 1));
-
-    let host_api = copy.join("plugin-api/src/abi/host.rs");
-    let source = read(&workspace().join("plugin-api/src/abi/host.rs"));
-    assert_eq!(
-        source.matches(BEFORE).count(),
-        1,
-        "plugin-api/src/abi/host.rs has changed: tell the test kit behind what to insert a method"
-    );
-    write_if_other(
-        &host_api,
-        &source.replacen(BEFORE, &format!("{INSERTED}{BEFORE}"), 1),
-    );
+    let path = copy.join("Cargo.toml");
+    let text = change(&path, manifest.replacen(members, ours, 1));
+    write_if_other(&path, &text);
 }
 
-/// Copies a crate, but not the file that is changed afterwards, so that an unchanged copy is not built anew.
-fn copy_sources(from: &Path, to: &Path) {
+/// Copies a crate. What is there already is left alone, so that it is not built anew.
+fn copy_sources(from: &Path, to: &Path, change: Change<'_>) {
     let entries = fs::read_dir(from).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
     for entry in entries {
         let path = entry.expect("a directory of sources can be read").path();
-        let name = path.file_name().expect("an entry has a name");
+        let copy = to.join(path.file_name().expect("an entry has a name"));
         if path.is_dir() {
-            copy_sources(&path, &to.join(name));
-        } else if !path.ends_with("abi/host.rs") {
-            write_if_other(&to.join(name), &read(&path));
+            copy_sources(&path, &copy, change);
+        } else {
+            let text = change(&copy, read(&path));
+            write_if_other(&copy, &text);
         }
     }
 }

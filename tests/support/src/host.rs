@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::client::Client;
 use crate::config::{CONFIG_FILE, Config};
+use crate::footprint::Footprint;
 use crate::log::Log;
 use crate::process::{Output, Process};
 use crate::user::User;
@@ -132,6 +133,13 @@ impl Host {
                 Event::Ready => {}
             }
         }
+    }
+
+    /// What it takes of the system now.
+    #[track_caller]
+    pub fn footprint(&self) -> Footprint {
+        let process = self.process.as_ref().expect("it runs");
+        Footprint::of(process.id())
     }
 
     /// The modules that it says it has loaded.
