@@ -23,6 +23,7 @@ use crate::directory::StaticSource;
 use crate::engine::Engine;
 use crate::modules::{HostFacts, Identity, Loader, Opened};
 use crate::problems::Problems;
+use crate::sha256::Sha256;
 
 pub use crate::operations::prepare::{Accepted, accept_all, source};
 pub use crate::operations::status::{
@@ -67,9 +68,24 @@ struct Loaded {
     /// What served before; nothing after a rollback.
     before: Option<Version>,
     /// What was rolled back from. A reload of the whole config does not take it again.
-    shunned: Option<String>,
+    shunned: Option<Shunned>,
     /// Whether it is rolled back when too many of its calls fail.
     is_watched: bool,
+}
+
+/// What was rolled back from: without the library, which goes.
+#[derive(Clone)]
+struct Shunned {
+    sha256: Sha256,
+    module: config::Module,
+}
+
+impl Shunned {
+    /// Whether this is a file and a config that may route otherwise than what was rolled back from.
+    fn differs_from(&self, sha256: Sha256, module: &config::Module) -> bool {
+        // By the name of the entry, too: it may ask for another router of the same library.
+        self.sha256 != sha256 || self.module.module != module.module || self.module.config != module.config
+    }
 }
 
 /// A library and a config.

@@ -25,7 +25,7 @@ impl Accepted {
     }
 }
 
-pub(super) fn fingerprint(identity: &Identity, module: &Module) -> String {
+fn fingerprint(identity: &Identity, module: &Module) -> String {
     let config = Sha256::of(module.config.to_string().as_bytes());
     format!("{} {} {config}", identity.sha256, identity.router)
 }

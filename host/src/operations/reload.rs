@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use crate::config::{self, Applies, Config, Module, Origins};
 use crate::directory::Replaced;
-use crate::modules::Identity;
-use crate::operations::prepare::{fingerprint, source};
+use crate::operations::prepare::source;
 use crate::operations::transaction::blocking;
 use crate::operations::{Changed, Inner, NotDone, What};
 
@@ -106,12 +105,7 @@ impl Inner {
             // Why is found again, and told, by who reloads it.
             return true;
         };
-        let found = Identity {
-            sha256,
-            ..now.identity().clone()
-        };
-        let found = fingerprint(&found, module);
-        if shunned.as_ref() == Some(&found) {
+        if shunned.is_some_and(|shunned| !shunned.differs_from(sha256, module)) {
             tracing::warn!(
                 module = module.name,
                 "was rolled back from what the config names, and stays so; `modules reload {}` takes it again",
@@ -119,7 +113,7 @@ impl Inner {
             );
             return false;
         }
-        found != now.fingerprint || *module != now.module
+        sha256 != now.identity().sha256 || *module != now.module
     }
 }
 

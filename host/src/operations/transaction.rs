@@ -8,7 +8,7 @@ use crate::config::{self, Config, Origins};
 use crate::engine::Retired;
 use crate::modules::{Configured, Limits, Refusal, Running};
 use crate::operations::prepare::{accept, refused};
-use crate::operations::{Accepted, Changed, Inner, Loaded, NotDone, Step, Version, What, watch};
+use crate::operations::{Accepted, Changed, Inner, Loaded, NotDone, Shunned, Step, Version, What, watch};
 use crate::problems::Problems;
 
 /// How long calls into a generation that routes no more may take to end.
@@ -86,7 +86,10 @@ impl Inner {
         self.replace(name, |loaded| {
             let from = std::mem::replace(&mut loaded.now, now.clone());
             loaded.before = None;
-            loaded.shunned = Some(from.fingerprint);
+            loaded.shunned = Some(Shunned {
+                sha256: from.identity().sha256,
+                module: from.module,
+            });
             loaded.is_watched = false;
         });
         Ok(self.end(What::RolledBack, Some(&now), &before, retired).await)
