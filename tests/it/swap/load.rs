@@ -99,8 +99,8 @@ pub(super) fn under_load(host: &Host, work: impl FnOnce(&dyn Fn() -> bool)) -> R
             let _ends_also_by_a_panic = Ending(&ledger.has_ended);
             work(&|| !ledger.has_ended());
         }
-        let counted: Vec<_> = counting.into_iter().map(|writer| writer.join()).collect();
-        let flooded: Vec<_> = flooding.into_iter().map(|writer| writer.join()).collect();
+        let counted: Vec<_> = counting.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        let flooded: Vec<_> = flooding.into_iter().map(thread::ScopedJoinHandle::join).collect();
         ledger.all_is_told.store(true, Ordering::SeqCst);
         for observer in observing {
             observer.join().expect("the observer saw what it must");

@@ -1,9 +1,14 @@
 //! Modules that are swapped while the server runs: what is lost (nothing), who waits (nobody), and what an operator sees.
 
+mod asking;
 mod growth;
 mod library;
 mod load;
 mod lossless;
+mod refused;
+mod rollback;
+
+use std::path::Path;
 
 use presence_router_tests::{Config, GOBBLER};
 use serde_json::{Value, json};
@@ -23,4 +28,10 @@ fn config(library: &Library) -> Config {
         .set(&["presence", "sync_online_timeout"], json!("1h"))
         .set(&["presence", "idle_timeout"], json!("1h"))
         .set(&["presence", "last_active_granularity"], json!("1h"))
+}
+
+/// The same server with another library under the name of the module.
+fn as_broadcast(base: Config, path: &Path, module_config: &Value) -> Config {
+    base.module(path, module_config.clone())
+        .set(&["presence", "presence_router", "name"], json!("broadcast"))
 }

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use tempfile::TempDir;
@@ -140,6 +140,23 @@ impl Host {
     pub fn footprint(&self) -> Footprint {
         let process = self.process.as_ref().expect("it runs");
         Footprint::of(process.id())
+    }
+
+    /// The same, when it is as `wanted`. Panics when it is not in time.
+    #[track_caller]
+    pub fn footprint_when(&self, within: Duration, wanted: impl Fn(&Footprint) -> bool) -> Footprint {
+        let deadline = Instant::now() + within;
+        loop {
+            let now = self.footprint();
+            if wanted(&now) {
+                return now;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "not as it should be after {within:?}: {now}"
+            );
+            std::thread::yield_now();
+        }
     }
 
     /// The modules that it says it has loaded.
