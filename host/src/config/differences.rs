@@ -39,6 +39,7 @@ pub fn differences(old: &Config, new: &Config) -> Vec<Difference> {
         exclude_rooms_from_presence,
         rc_presence,
         database,
+        federation,
         outgoing,
         modules,
         module_path,
@@ -67,6 +68,31 @@ pub fn differences(old: &Config, new: &Config) -> Vec<Difference> {
         ),
         ("rc_presence", *rc_presence != new.rc_presence, AtRestart),
         ("database", *database != new.database, AtRestart),
+        (
+            "signing_key_path",
+            federation.signing_key_path != new.federation.signing_key_path,
+            AtRestart,
+        ),
+        (
+            "old_signing_keys",
+            federation.old_signing_keys != new.federation.old_signing_keys,
+            AtRestart,
+        ),
+        (
+            "key_refresh_interval",
+            federation.key_refresh_interval != new.federation.key_refresh_interval,
+            AtRestart,
+        ),
+        (
+            "federation_domain_whitelist",
+            federation.domain_whitelist != new.federation.domain_whitelist,
+            AtRestart,
+        ),
+        (
+            "federation_custom_ca_list",
+            federation.custom_ca_list != new.federation.custom_ca_list,
+            AtRestart,
+        ),
         (
             "ip_range_blacklist",
             outgoing.blocked != new.outgoing.blocked,

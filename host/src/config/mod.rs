@@ -18,6 +18,7 @@ mod docs;
 mod duration;
 mod error;
 mod events;
+mod federation;
 mod json;
 mod key_path;
 mod known_keys;
@@ -52,6 +53,7 @@ pub use crate::config::differences::{Applies, Difference, differences};
 pub use crate::config::directory::{Directory, StaticUser};
 pub use crate::config::docs::reference;
 pub use crate::config::error::{ConfigError, ConfigErrors};
+pub use crate::config::federation::{Federation, OldSigningKey};
 pub use crate::config::listeners::{Bind, Listener, Resource};
 pub use crate::config::log::{Log, LogFormat};
 pub use crate::config::module::Module;
@@ -88,6 +90,8 @@ pub struct Config {
     pub rc_presence: Option<RateLimit>,
     /// `database`: where that is kept which outlives a restart. Default: see [`Database::File`].
     pub database: Database,
+    /// `signing_key_path` and what else other servers are concerned by. Default: no federation.
+    pub federation: Federation,
     /// `ip_range_blacklist` and `ip_range_whitelist`: which addresses this server may call. Default: public ones.
     pub outgoing: Outgoing,
     /// `modules`: more modules, which route in this order behind that of `presence.presence_router`. Default: none.
@@ -185,6 +189,7 @@ fn read(reader: &mut Reader<'_>, root: &serde_yaml::Value) -> Config {
         exclude_rooms_from_presence: room_ids::read(reader, get("exclude_rooms_from_presence")),
         rc_presence: rate_limit::read(reader, get("rc_presence")),
         database: database::read(reader, get("database")),
+        federation: federation::read(reader, root.as_ref()),
         outgoing: outgoing::read(reader, get("ip_range_blacklist"), get("ip_range_whitelist")),
         module_path: read_module_path(reader, get("module_path")),
         trusted_keys: trusted_keys::read(reader, get("trusted_keys")),

@@ -44,6 +44,13 @@ fn a_server_name_is_all_that_is_needed() {
         database: File(
             "conf/presence.db",
         ),
+        federation: Federation {
+            signing_key_path: None,
+            old_signing_keys: {},
+            key_refresh_interval: 86400s,
+            custom_ca_list: None,
+            domain_whitelist: None,
+        },
         outgoing: Outgoing {
             blocked: [
                 127.0.0.0/8,
@@ -97,7 +104,7 @@ fn the_server_name_is_required_and_checked() {
 fn unknown_keys_are_errors_that_say_what_was_meant() {
     assert_snapshot!(check("server_name: a\npresnce: {}"), @r#"presnce: unknown key "presnce"; did you mean "presence"? (homeserver.yaml:2)"#);
     assert_snapshot!(check("server_name: a\npresence:\n  idle-timeout: 5m"), @r#"presence.idle-timeout: unknown key "idle-timeout"; did you mean "idle_timeout"? (homeserver.yaml:3)"#);
-    assert_snapshot!(check("server_name: a\nsigning_key_path: x"), @r#"signing_key_path: unknown key "signing_key_path"; known here: server_name, listeners, admin_socket, presence, exclude_rooms_from_presence, rc_presence, database, ip_range_blacklist, ip_range_whitelist, modules, module_path, trusted_keys, directory, log (homeserver.yaml:2)"#);
+    assert_snapshot!(check("server_name: a\nmedia_store_path: x"), @r#"media_store_path: unknown key "media_store_path"; known here: server_name, listeners, admin_socket, presence, exclude_rooms_from_presence, rc_presence, database, signing_key_path, old_signing_keys, key_refresh_interval, federation_domain_whitelist, federation_custom_ca_list, ip_range_blacklist, ip_range_whitelist, modules, module_path, trusted_keys, directory, log (homeserver.yaml:2)"#);
     assert_snapshot!(check("server_name: a\nmodule_path: []\n5: x"), @"5: expected a string as the key, found an integer; put it in quotes (homeserver.yaml:3)");
 }
 

@@ -4,12 +4,14 @@
 //! made from it.
 
 mod directory;
+mod federation;
 mod key;
 mod listeners;
 mod presence;
 mod top;
 
 pub(super) use crate::config::known_keys::directory::{DIRECTORY, STATIC, STATIC_USER};
+pub(super) use crate::config::known_keys::federation::OLD_SIGNING_KEY;
 pub(super) use crate::config::known_keys::key::Key;
 #[cfg(test)]
 pub(super) use crate::config::known_keys::key::{Default, Type};
@@ -33,7 +35,7 @@ pub(super) struct Keys {
 }
 
 /// All of them, in the order of the reference.
-pub(super) const ALL: [&Keys; 15] = [
+pub(super) const ALL: [&Keys; 16] = [
     &ROOT,
     &LISTENER,
     &RESOURCE,
@@ -45,6 +47,7 @@ pub(super) const ALL: [&Keys; 15] = [
     &RATE_LIMIT,
     &DATABASE,
     &DATABASE_ARGS,
+    &OLD_SIGNING_KEY,
     &DIRECTORY,
     &STATIC,
     &STATIC_USER,

@@ -61,11 +61,47 @@ pub(in crate::config) const ROOT: Keys = Keys {
         )
         .default("{}"),
         Key::new(
+            "signing_key_path",
+            Type::Path,
+            "example.org.signing.key",
+            "the file with the keys that requests to other servers are signed by, as Synapse writes it: \
+             `ed25519 a_ABCD BASE64` a line. The first signs, all are published. `presence-router generate-keys` makes one",
+        )
+        .or("none: no federation"),
+        Key::new(
+            "old_signing_keys",
+            Type::Mapping("ids of keys, as `ed25519:a_ABCD`, to [mappings](#an-entry-of-old_signing_keys)"),
+            "{\"ed25519:a_old\": {key: XGX0JRS2Af3be3knz2fBiRbApjm2Dh61gXDJA8kcJNI, expired_ts: 1700000000000}}",
+            "keys that were used before, published so that others can still check what they have signed",
+        )
+        .default("{}"),
+        Key::new(
+            "key_refresh_interval",
+            Type::Duration,
+            "12h",
+            "for how long other servers may keep our keys before they ask again",
+        )
+        .default("1d"),
+        Key::new(
+            "federation_domain_whitelist",
+            Type::List("server names"),
+            "[friends.example.org]",
+            "the only servers that are spoken to. An empty list: none",
+        )
+        .or("all"),
+        Key::new(
+            "federation_custom_ca_list",
+            Type::List("paths"),
+            "[our-ca.pem]",
+            "PEM files with the authorities by which other servers are believed, in place of Mozilla's",
+        )
+        .or("Mozilla's authorities"),
+        Key::new(
             "ip_range_blacklist",
             Type::List("address ranges"),
             "[\"10.0.0.0/8\", \"fc00::/7\"]",
-            "addresses that this server does not call when a module asks for it. An entry is a range such as \
-             `10.0.0.0/8`, or an address. `0.0.0.0` and `::` always belong to it",
+            "addresses that this server does not call when a module asks for it, or when another server's name leads \
+             there. An entry is a range such as `10.0.0.0/8`, or an address. `0.0.0.0` and `::` always belong to it",
         )
         .default(
             "[\"127.0.0.0/8\", \"10.0.0.0/8\", \"172.16.0.0/12\", \"192.168.0.0/16\", \"100.64.0.0/10\", \
