@@ -59,6 +59,12 @@ impl Outgoing {
         };
         is_in(&self.allowed) || !is_in(&self.blocked)
     }
+
+    /// Those of `addresses` that may be called, in their order.
+    pub fn permitted(&self, addresses: impl IntoIterator<Item = IpAddr>) -> Vec<IpAddr> {
+        let addresses = addresses.into_iter();
+        addresses.filter(|address| self.may_reach(*address)).collect()
+    }
 }
 
 impl Default for Outgoing {

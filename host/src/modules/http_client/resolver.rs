@@ -43,11 +43,9 @@ impl Resolve for CheckedResolver {
         let (access, host) = (Arc::clone(&self.access), name.as_str().to_owned());
         let found = (self.lookup)(host.clone());
         Box::pin(async move {
-            let (permitted, refused): (Vec<IpAddr>, Vec<IpAddr>) = found
-                .await?
-                .into_iter()
-                .partition(|address| access.may_reach(*address));
-            if let (true, Some(refused)) = (permitted.is_empty(), refused.first()) {
+            let found = found.await?;
+            let permitted = access.permitted(found.iter().copied());
+            if let (true, Some(refused)) = (permitted.is_empty(), found.first()) {
                 return Err(Fault::Address {
                     host,
                     address: Some(*refused),
