@@ -6,6 +6,7 @@ pub mod config;
 pub mod delivery;
 pub mod directory;
 pub mod engine;
+pub mod federation;
 pub mod http;
 pub mod metrics;
 pub mod minisign;

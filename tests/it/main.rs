@@ -10,6 +10,7 @@ mod comparison;
 mod crash_budget;
 mod durability;
 mod filters;
+mod generate_keys;
 mod growth;
 mod hangs;
 mod inspect;

@@ -2,12 +2,13 @@
 
 use std::process::ExitCode;
 
-use crate::cli::{Configured, Format, Outcome, loader};
+use crate::cli::{Configured, Format, Outcome, identity, loader};
 use crate::config;
 use crate::operations::accept_all;
 
 pub(super) fn check(arguments: &Configured) -> Outcome {
     let (config, origins) = config::load(&arguments.config)?;
+    identity::load(&config, &origins)?;
     let accepted = accept_all(&loader()?, &config, &origins)?;
     let identities: Vec<_> = accepted
         .iter()

@@ -4,6 +4,8 @@
 
 mod admin;
 mod check;
+mod generate_keys;
+mod identity;
 mod inspect;
 mod lock;
 mod log;
@@ -88,6 +90,11 @@ enum Command {
     /// each module says of the two. Modules are asked as for a sync, and nothing is delivered. Either answer is an answer: the
     /// exit code is 1 only when there is none.
     Explain(admin::Explain),
+    /// Makes a key to sign requests to other servers by
+    ///
+    /// The file is in Synapse's format and goes into `signing_key_path`. It is readable for its owner alone, and is the proof
+    /// of who the server is: keep a copy.
+    GenerateKeys(generate_keys::Arguments),
     /// A check of `verify`
     #[command(name = CHILD_COMMAND, hide = true)]
     VerifyChild,
@@ -151,6 +158,9 @@ pub fn main() -> ExitCode {
             (arguments.output.format, lock::lock(&arguments))
         }
         Command::Explain(arguments) => (arguments.format(), admin::explain(&arguments)),
+        Command::GenerateKeys(arguments) => {
+            (arguments.output.format, generate_keys::generate_keys(&arguments))
+        }
         Command::VerifyChild => (Format::Text, verify::verify_child()),
     };
     match result {

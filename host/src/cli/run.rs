@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::cli::{Configured, Format, Outcome, loader, log};
+use crate::cli::{Configured, Format, Outcome, identity, loader, log};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, Origins};
 use crate::directory::StaticSource;
@@ -60,6 +60,8 @@ async fn serve(arguments: &Configured, config: &Config, origins: &Origins) -> Ou
     // First: what fetches its handles before counts nothing.
     let metrics = Exposition::install(SystemClock.now_ms()).context("metrics cannot be recorded")?;
     tokio::spawn(metrics.clone().keep_up());
+    // Told of at the start, not when the first server is called.
+    identity::load(config, origins)?;
     let loader = loader()?;
     let accepted = accept_all(&loader, config, origins)?;
     let directory = Arc::new(StaticSource::new(&config.directory));
