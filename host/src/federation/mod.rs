@@ -4,8 +4,24 @@
 
 #![forbid(unsafe_code)]
 
+mod authorization;
+mod client;
+mod discovery;
 mod identity;
 mod key_file;
+mod names;
+mod pool;
+mod setup;
+mod transport;
+mod well_known;
 
+#[cfg(test)]
+mod tests;
+
+pub use crate::federation::client::{Answer, FederationClient, RequestError};
+pub use crate::federation::discovery::{ResolveError, Resolved};
 pub use crate::federation::identity::{Identity, IdentityError};
 pub use crate::federation::key_file::{KeyFault, KeyFileError, NewKey, SigningKeys};
+pub use crate::federation::names::{Lookup, Names, NamesError, Service, SystemNames};
+pub use crate::federation::setup::{Limits, Ports, Setup, SetupError};
+pub use crate::federation::transport::ConnectError;
