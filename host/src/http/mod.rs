@@ -21,6 +21,7 @@ use crate::http::metrics::SameOriginOnly;
 use crate::metrics::{Exposition, HttpMetrics};
 
 pub mod admin;
+mod body;
 mod client;
 mod error;
 mod health;

@@ -1,32 +1,18 @@
-//! A request's body as a JSON object: read within bounds of size and time, parsed as strictly as Synapse does.
+//! A request's body as a JSON object: read within bounds, parsed as strictly as Synapse does.
 
-use std::future::poll_fn;
-use std::pin::Pin;
-use std::time::Duration;
-
-use axum::body::{Body, HttpBody};
+use axum::body::Body;
 use axum::http::HeaderMap;
-use axum::http::header::EXPECT;
 use serde_json::{Map, Value};
-use tokio::time::timeout;
 
+use crate::http::body;
 use crate::http::error::MatrixError;
 
 /// The longest body that is parsed. Each update fans out to everyone who may see it.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
-/// How much of a longer body is read and thrown away, so that its sender is there to read the refusal: a
-/// connection closed on unread bytes is reset. What Synapse reads of a body at most, and a bit.
-const MAX_DISCARDED_BYTES: usize = 64 * 1024 * 1024;
-
-/// How long a body may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// Reads `body` and parses it. Of a key given twice, the last counts; unknown keys are the caller's affair.
 pub(super) async fn json_object(headers: &HeaderMap, body: Body) -> Result<Map<String, Value>, MatrixError> {
-    let bytes = timeout(BODY_TIMEOUT, read(headers, body))
-        .await
-        .map_err(|_| MatrixError::BodyTimeout)??;
+    let bytes = body::read(headers, body, MAX_BODY_BYTES).await?;
     match serde_json::from_slice(&bytes) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err(MatrixError::BadJson("the body must be a JSON object".to_owned())),
@@ -37,37 +23,10 @@ pub(super) async fn json_object(headers: &HeaderMap, body: Body) -> Result<Map<S
     }
 }
 
-async fn read(headers: &HeaderMap, mut body: Body) -> Result<Vec<u8>, MatrixError> {
-    const TOO_LARGE: MatrixError = MatrixError::TooLarge {
-        what: "the body",
-        limit: MAX_BODY_BYTES,
-    };
-    // A sender who asks first is refused before the body leaves them.
-    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    if announced > MAX_BODY_BYTES && headers.contains_key(EXPECT) {
-        return Err(TOO_LARGE);
-    }
-    let mut bytes = Vec::with_capacity(announced.min(MAX_BODY_BYTES));
-    let mut received = 0_usize;
-    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        let frame = frame.map_err(|_| MatrixError::BodyTimeout)?;
-        let Ok(data) = frame.into_data() else { continue };
-        received = received.saturating_add(data.len());
-        if received <= MAX_BODY_BYTES {
-            bytes.extend_from_slice(&data);
-        } else if received > MAX_DISCARDED_BYTES {
-            break;
-        }
-    }
-    if received > MAX_BODY_BYTES {
-        return Err(TOO_LARGE);
-    }
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
+    use axum::http::header::EXPECT;
 
     use super::*;
 
