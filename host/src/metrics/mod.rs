@@ -12,6 +12,7 @@ mod module;
 mod names;
 mod presence;
 mod process;
+mod received;
 mod scrape;
 mod storage;
 
@@ -20,5 +21,6 @@ pub use crate::metrics::http::{CLIENT_GONE, HttpMetrics, RunningRequest};
 pub use crate::metrics::module::{Health, Method, ModuleMetrics, Outcome, RunningCall};
 pub use crate::metrics::names::{ALL, Kind, Metric};
 pub use crate::metrics::presence::{Limited, Locality, NotifyReason, PresenceMetrics, Read};
+pub use crate::metrics::received::{Entry, KeyFetch, Received, ReceivedMetrics};
 pub use crate::metrics::scrape::{OnScrape, on_scrape};
 pub use crate::metrics::storage::StorageMetrics;

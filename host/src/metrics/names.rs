@@ -69,6 +69,8 @@ metrics! {
         "Timeouts of a user's presence that came due and changed what others see.";
     FEDERATION_OUT = "synapse_handler_presence_federation_presence_out_total", Kind::Counter, [],
         "States that were queued for other servers only so that these do not take the user for offline.";
+    FEDERATION_IN = "synapse_handler_presence_federation_presence_total", Kind::Counter, [],
+        "States of their users that other servers have sent, and that were taken.";
     GET_UPDATES = "synapse_handler_presence_get_updates_total", Kind::Counter, ["type"],
         "Times that an incremental sync looked for news, by the way that was shorter: stream, over what has changed; or full, over whom the user sees.";
     NOTIFY_REASON = "synapse_handler_presence_notify_reason_total", Kind::Counter, ["locality", "reason"],
@@ -90,6 +92,15 @@ metrics! {
         "Updates of presence beyond rc_presence: put, which was refused with 429; or sync, which was served without setting presence.";
     SYNCS_WAITING = "presence_router_syncs_waiting", Kind::Gauge, [],
         "Long-polls that wait for news.";
+
+    FEDERATION_TRANSACTIONS = "presence_router_federation_transactions_total", Kind::Counter, ["outcome"],
+        "Transactions of other servers, by their outcome.";
+    FEDERATION_ENTRIES = "presence_router_federation_entries_total", Kind::Counter, ["outcome"],
+        "Entries of presence in transactions that were taken, by what became of them.";
+    FEDERATION_STRANGERS_REFUSED = "presence_router_federation_strangers_refused_total", Kind::Counter, [],
+        "Entries of presence that were left out because too many users of other servers are known who share no room.";
+    FEDERATION_KEY_FETCHES = "presence_router_federation_key_fetches_total", Kind::Counter, ["outcome"],
+        "Times that keys of another server were needed and not there, by what became of it.";
 
     MODULE_CALLS = "presence_router_module_calls_total", Kind::Counter, ["module", "method", "outcome"],
         "Calls to a module that have ended, by their outcome.";

@@ -4,8 +4,9 @@ use metrics::{Counter, Gauge};
 use presence_router_api::PresenceState;
 
 use crate::metrics::names::{
-    CHANGES_WAITING, CURRENT_STATES, FEDERATION_OUT, GET_UPDATES, LIMITED, NOTIFIED, NOTIFY_REASON,
-    OVERLOADED, PRESENCE_UPDATES, STATE_TRANSITION, SYNCS_WAITING, TIMERS, TIMERS_FIRED, USERS,
+    CHANGES_WAITING, CURRENT_STATES, FEDERATION_IN, FEDERATION_OUT, FEDERATION_STRANGERS_REFUSED,
+    GET_UPDATES, LIMITED, NOTIFIED, NOTIFY_REASON, OVERLOADED, PRESENCE_UPDATES, STATE_TRANSITION,
+    SYNCS_WAITING, TIMERS, TIMERS_FIRED, USERS,
 };
 use crate::metrics::process::number;
 
@@ -75,7 +76,9 @@ pub struct PresenceMetrics {
     updates: Counter,
     notified: Counter,
     timers_fired: Counter,
+    federation_in: Counter,
     federation_out: Counter,
+    strangers_refused: Counter,
     reads: [Counter; 2],
     reasons: [[Counter; REASONS.len()]; LOCALITIES.len()],
     transitions: [[[Counter; STATES.len()]; STATES.len()]; LOCALITIES.len()],
@@ -95,7 +98,9 @@ impl PresenceMetrics {
             updates: PRESENCE_UPDATES.counter([]),
             notified: NOTIFIED.counter([]),
             timers_fired: TIMERS_FIRED.counter([]),
+            federation_in: FEDERATION_IN.counter([]),
             federation_out: FEDERATION_OUT.counter([]),
+            strangers_refused: FEDERATION_STRANGERS_REFUSED.counter([]),
             reads: ["stream", "full"].map(|way| GET_UPDATES.counter([way])),
             reasons: LOCALITIES
                 .map(|locality| REASONS.map(|(_, reason)| NOTIFY_REASON.counter([locality, reason]))),
@@ -128,6 +133,12 @@ impl PresenceMetrics {
     /// The states of so many users are repeated to other servers.
     pub fn pinged(&self, users: usize) {
         self.federation_out.increment(users as u64);
+    }
+
+    /// So many states of other servers' users were taken, and so many left out as too many strangers are known.
+    pub fn received(&self, taken: usize, refused: usize) {
+        self.federation_in.increment(taken as u64);
+        self.strangers_refused.increment(refused as u64);
     }
 
     /// A change is told.
