@@ -15,9 +15,11 @@ mod generation;
 mod limit;
 mod membership;
 mod read;
+mod receive;
 mod restore;
 mod services;
 mod session;
+mod strangers;
 mod swap;
 mod sync;
 #[cfg(test)]
@@ -34,7 +36,7 @@ use futures_util::FutureExt;
 use parking_lot::{Mutex, RwLock};
 use presence_router_api::{PresenceState, SharedRoomPresence, UserId};
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -54,6 +56,7 @@ pub use crate::engine::explain::{
 pub use crate::engine::filters::FilterError;
 pub use crate::engine::generation::{ModuleView, ProbeError, Retired};
 pub use crate::engine::limit::RateLimited;
+pub use crate::engine::receive::RemotePresence;
 pub use crate::engine::session::Session;
 pub use crate::engine::sync::{SetPresence, SyncAnswer, SyncError, SyncRequest};
 
@@ -61,6 +64,7 @@ use crate::engine::feed::{Feed, with_source};
 use crate::engine::limit::Limits;
 use crate::engine::restore::{Reserved, Routes};
 use crate::engine::session::Reader;
+use crate::engine::strangers::Strangers;
 use crate::engine::world::World;
 use crate::engine::writer::{Command, QUEUE, Stored, Writer};
 
@@ -70,6 +74,8 @@ const QUEUE_WAIT: Duration = Duration::from_secs(1);
 const OVERLOADED: Overloaded = Overloaded {
     retry_after: Duration::from_secs(1),
 };
+/// How many transactions of other homeservers are applied at a time, or wait for it in the queue.
+const RECEIVING: usize = 16;
 /// How often a module is asked about a user whose presence changes while it is asked.
 const LOOKS: usize = 3;
 
@@ -91,6 +97,7 @@ struct Shared {
     /// Refreshes what of this the metrics show; set once this stands.
     on_scrape: OnceLock<OnScrape>,
     commands: mpsc::Sender<Command>,
+    receiving: Arc<Semaphore>,
     storage: Storage,
     /// What modules had routed in the run before, until they are attached.
     routes: Mutex<Routes>,
@@ -167,6 +174,7 @@ impl Engine {
             room_presence: SharedRoomPresence::Additive,
             destinations: Destinations::default(),
             tracking: presence.enabled,
+            strangers: Strangers::default(),
         };
         let presence_to_store = restore::restore(&mut world, &mut restored, now);
         let writes = Writes {
@@ -189,6 +197,7 @@ impl Engine {
             feeds: RwLock::new(Arc::default()),
             parked: Mutex::default(),
             commands,
+            receiving: Arc::new(Semaphore::new(RECEIVING)),
             storage,
             routes: Mutex::new(Routes::new(restored.modules, restored.routed)),
             stop: CancellationToken::new(),

@@ -135,6 +135,9 @@ fn settle_offline(world: &mut World, name: &str) -> Vec<StoredRoute> {
 pub(super) fn restore(world: &mut World, restored: &mut Restored, now: u64) -> Vec<StoredPresence> {
     let mut to_store = Vec::new();
     for stored in restored.presence.drain(..) {
+        if world.is_stranger(&stored.user_id) {
+            world.strangers.restored(stored.user_id.server_name());
+        }
         let user = world.directory.key_or_insert(&stored.user_id);
         let origin = world.origin(user);
         world.streams.restore(user, stored.change);

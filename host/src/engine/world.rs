@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use presence_router_api::{PresenceState, SharedRoomPresence, UserPresenceState};
+use presence_router_api::{PresenceState, SharedRoomPresence, UserId, UserPresenceState};
 
 use crate::config::Tracking;
 use crate::delivery::{Destinations, PresenceContent, PresenceEvent, PresenceFilter, Streams};
 use crate::directory::{Directory, Event, Joined, RoomKey};
+use crate::engine::strangers::Strangers;
 use crate::presence::{Origin, Presence, UserKey, UserPresence};
 use crate::routing::SharedRooms;
 use crate::storage::StoredPresence;
@@ -28,6 +29,8 @@ pub(super) struct World {
     /// What is to be sent to other homeservers.
     pub(super) destinations: Destinations,
     pub(super) tracking: Tracking,
+    /// Users of other homeservers of whom only these have told.
+    pub(super) strangers: Strangers,
 }
 
 impl World {
@@ -132,6 +135,11 @@ impl World {
     pub(super) fn is_mine(&self, user: UserKey) -> bool {
         let id = self.directory.id(user);
         id.is_some_and(|id| id.server_name() == &**self.directory.server_name())
+    }
+
+    /// Whether nothing is known of somebody, and they are of another homeserver.
+    pub(super) fn is_stranger(&self, id: &UserId) -> bool {
+        id.server_name() != &**self.directory.server_name() && self.directory.key(id.as_str()).is_none()
     }
 
     /// Applies a change of who is where, and returns the room if it has changed. Those who see each other only now, and whom

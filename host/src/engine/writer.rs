@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use presence_router_api::{PresenceState, PresenceUpdate};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::directory::{Event, RoomKey};
+use crate::engine::receive::RemotePresence;
 use crate::engine::restore::Reserved;
 use crate::engine::told::Told;
 use crate::engine::world::World;
-use crate::engine::{Shared, restore};
+use crate::engine::{Shared, receive, restore};
 use crate::presence::{Change, DeviceId, Expired, UserKey};
 use crate::storage::{WriteError, Writes};
 
@@ -46,6 +47,15 @@ pub(super) enum Command {
         updates: Vec<PresenceUpdate>,
         done: Stored,
     },
+    /// Another homeserver tells of its users.
+    Receive {
+        updates: Vec<RemotePresence>,
+        /// When they came, in milliseconds since the Unix epoch.
+        at: u64,
+        /// Held until they are applied: the sender may go before.
+        permit: OwnedSemaphorePermit,
+        done: Stored,
+    },
     /// These users of this homeserver are to get a full snapshot.
     Snapshot { users: Vec<UserKey>, done: Stored },
     /// Users and rooms have changed.
@@ -61,6 +71,7 @@ impl Command {
         match self {
             Self::Set { .. } | Self::SyncStarted { .. } | Self::SyncEnded { .. } => 1,
             Self::SetByModule { updates, .. } => updates.len(),
+            Self::Receive { updates, .. } => updates.len(),
             Self::Snapshot { .. } | Self::Directory(_) => 0,
         }
     }
@@ -75,13 +86,13 @@ pub(super) struct Writer {
 
 /// What follows from a batch.
 #[derive(Default)]
-struct Outcome {
+pub(super) struct Outcome {
     /// Users with a change worth telling; each once, sorted.
     changed: Vec<UserKey>,
     /// Users to wake although they have not changed.
     wake: Vec<UserKey>,
     /// Users whose state is to be stored although it is not worth telling.
-    touched: Vec<UserKey>,
+    pub(super) touched: Vec<UserKey>,
     /// Users who are to get a full snapshot.
     snapshots: Vec<UserKey>,
     /// Rooms whose members have changed.
@@ -90,6 +101,10 @@ struct Outcome {
     applied: Vec<oneshot::Sender<()>>,
     /// Who waits until it is stored.
     stored: Vec<Stored>,
+    /// How many states of other homeservers' users were taken.
+    pub(super) received: usize,
+    /// How many were left out, as too many strangers are known.
+    pub(super) refused_strangers: usize,
 }
 
 impl Writer {
@@ -159,6 +174,9 @@ impl Writer {
         self.told
             .tell(&outcome.changed, &world.presence, &world.directory);
         drop(guard);
+        self.shared
+            .metrics
+            .received(outcome.received, outcome.refused_strangers);
         self.shared
             .metrics
             .applied(updates, timeouts, outcome.changed.len());
@@ -278,6 +296,16 @@ fn apply(world: &mut World, command: Command, now: u64, outcome: &mut Outcome) {
             }
             outcome.stored.push(done);
         }
+        Command::Receive {
+            updates,
+            at,
+            permit,
+            done,
+        } => {
+            receive::apply(world, &updates, at, now, outcome);
+            drop(permit);
+            outcome.stored.push(done);
+        }
         Command::Snapshot { users, done } => {
             for user in users {
                 let position = world.streams.advance();
@@ -298,7 +326,7 @@ fn apply(world: &mut World, command: Command, now: u64, outcome: &mut Outcome) {
 }
 
 impl Outcome {
-    fn note(&mut self, user: UserKey, change: Change) {
+    pub(super) fn note(&mut self, user: UserKey, change: Change) {
         if change == Change::WorthTelling {
             self.changed.push(user);
         }

@@ -40,7 +40,7 @@ impl Runs {
     }
 
     /// With a config that is not the usual one.
-    fn run_set(&self, rooms: &[&[&str]], set: impl FnOnce(&mut Setup)) -> Engine {
+    pub(super) fn run_set(&self, rooms: &[&[&str]], set: impl FnOnce(&mut Setup)) -> Engine {
         let mut setup = setup(Arc::clone(&self.clock), rooms);
         set(&mut setup);
         let database = Location::File(self.path().join("presence.db"));
