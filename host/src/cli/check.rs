@@ -2,13 +2,15 @@
 
 use std::process::ExitCode;
 
-use crate::cli::{Configured, Format, Outcome, identity, loader};
+use crate::cli::{Configured, Format, Outcome, federation, loader};
 use crate::config;
 use crate::operations::accept_all;
 
 pub(super) fn check(arguments: &Configured) -> Outcome {
     let (config, origins) = config::load(&arguments.config)?;
-    identity::load(&config, &origins)?;
+    if let Some(identity) = federation::identity(&config, &origins)? {
+        federation::client(&config, identity)?;
+    }
     let accepted = accept_all(&loader()?, &config, &origins)?;
     let identities: Vec<_> = accepted
         .iter()

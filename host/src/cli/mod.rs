@@ -5,7 +5,7 @@
 mod admin;
 mod check;
 mod generate_keys;
-mod identity;
+mod federation;
 mod inspect;
 mod lock;
 mod log;

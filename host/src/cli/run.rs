@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::cli::{Configured, Format, Outcome, identity, loader, log};
+use crate::cli::{Configured, Format, Outcome, federation, loader, log};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, Origins};
 use crate::directory::StaticSource;
@@ -61,7 +61,8 @@ async fn serve(arguments: &Configured, config: &Config, origins: &Origins) -> Ou
     let metrics = Exposition::install(SystemClock.now_ms()).context("metrics cannot be recorded")?;
     tokio::spawn(metrics.clone().keep_up());
     // Told of at the start, not when the first server is called.
-    identity::load(config, origins)?;
+    let others = federation::identity(config, origins)?;
+    let others = others.map(|identity| federation::client(config, identity)).transpose()?;
     let loader = loader()?;
     let accepted = accept_all(&loader, config, origins)?;
     let directory = Arc::new(StaticSource::new(&config.directory));
@@ -74,6 +75,9 @@ async fn serve(arguments: &Configured, config: &Config, origins: &Origins) -> Ou
         storage: open_storage(&config.database, origins)?,
         rc_presence: config.rc_presence,
     });
+    if others.is_none() {
+        engine.send_nothing();
+    }
     let operations = Operations::new(operations::Setup {
         files: arguments.config.clone(),
         config: config.clone(),
@@ -100,11 +104,21 @@ async fn serve(arguments: &Configured, config: &Config, origins: &Origins) -> Ou
         }
     };
     tell(format, &identities, &bound, admin.as_ref());
+    // Once the modules are there: what is sent may be theirs.
+    let federation = match others {
+        Some((identity, client)) => {
+            let (federation, sender) = federation::begin(config, &engine, identity, client);
+            operations.sends_by(sender);
+            Some(federation)
+        }
+        None => None,
+    };
     let (stopping, listeners) = (CancellationToken::new(), TaskTracker::new());
     for listener in bound {
         let services = Services {
             engine: engine.clone(),
             metrics: metrics.clone(),
+            federation: federation.clone(),
         };
         listeners.spawn(listener.serve(services, stopping.clone()));
     }

@@ -17,7 +17,7 @@ const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const DEFAULT_MODE: u32 = 0o666;
 /// Linux: `sun_path` has 108 bytes, the last one a NUL.
 const MAX_SOCKET_PATH_BYTES: usize = 107;
-const RESOURCES: &str = "known are client, health, metrics";
+const RESOURCES: &str = "known are client, federation, health, metrics";
 
 /// One entry of `listeners`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +55,8 @@ pub enum Bind {
 pub enum Resource {
     /// What Matrix clients ask for.
     Client,
+    /// What other homeservers ask for, and send.
+    Federation,
     /// `/health`, for load balancers and supervisors.
     Health,
     /// What Prometheus reads.
@@ -65,6 +67,7 @@ impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Client => "client",
+            Self::Federation => "federation",
             Self::Health => "health",
             Self::Metrics => "metrics",
         })
@@ -287,6 +290,7 @@ fn read_resource(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Resource>
     let name = reader.text(field)?;
     match name {
         "client" => Some(Resource::Client),
+        "federation" => Some(Resource::Federation),
         "health" => Some(Resource::Health),
         "metrics" => Some(Resource::Metrics),
         _ => reader.refuse(field, format!("{name:?} is not a resource; {RESOURCES}")),

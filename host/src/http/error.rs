@@ -20,6 +20,12 @@ pub(super) enum MatrixError {
     /// The access token is nobody's.
     #[error("the access token is not known")]
     UnknownToken,
+    /// Who sends it is not proven.
+    #[error("{0}")]
+    Unauthorized(String),
+    /// Who sends it cannot be read.
+    #[error("{0}")]
+    MalformedAuthorization(String),
     /// The user may not do this.
     #[error("{0}")]
     Forbidden(&'static str),
@@ -45,6 +51,9 @@ pub(super) enum MatrixError {
         /// How long it may be.
         limit: usize,
     },
+    /// There is more in the body than allowed.
+    #[error("{0}")]
+    TooMany(String),
     /// The body did not arrive in time, or the connection broke.
     #[error("the body did not arrive in time")]
     BodyTimeout,
@@ -74,10 +83,13 @@ pub(super) enum MatrixError {
 impl MatrixError {
     fn status(&self) -> StatusCode {
         match self {
-            Self::MissingToken(_) | Self::UnknownToken => StatusCode::UNAUTHORIZED,
+            Self::MissingToken(_) | Self::UnknownToken | Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
-            Self::InvalidParam(_) | Self::NotJson { .. } | Self::BadJson(_) => StatusCode::BAD_REQUEST,
-            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::InvalidParam(_)
+            | Self::NotJson { .. }
+            | Self::BadJson(_)
+            | Self::MalformedAuthorization(_) => StatusCode::BAD_REQUEST,
+            Self::TooLarge { .. } | Self::TooMany(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::LimitExceeded { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::NotFound(_) | Self::UnknownEndpoint => StatusCode::NOT_FOUND,
@@ -97,7 +109,8 @@ impl MatrixError {
             Self::InvalidParam(_) => "M_INVALID_PARAM",
             Self::NotJson { .. } => "M_NOT_JSON",
             Self::BadJson(_) => "M_BAD_JSON",
-            Self::TooLarge { .. } => "M_TOO_LARGE",
+            Self::TooLarge { .. } | Self::TooMany(_) => "M_TOO_LARGE",
+            Self::Unauthorized(_) | Self::MalformedAuthorization(_) => "M_UNAUTHORIZED",
             Self::LimitExceeded { .. } => "M_LIMIT_EXCEEDED",
             Self::NotFound(_) => "M_NOT_FOUND",
             Self::UnknownEndpoint | Self::MethodNotAllowed => "M_UNRECOGNIZED",

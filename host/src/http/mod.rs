@@ -24,12 +24,14 @@ pub mod admin;
 mod body;
 mod client;
 mod error;
+mod federation;
 mod health;
 mod listen;
 mod metrics;
 mod observe;
 mod serve;
 
+pub use crate::http::federation::{Federation, OurKeys};
 pub use crate::http::listen::{BindError, Bound, bind};
 pub use crate::http::serve::DRAIN_DEADLINE;
 
@@ -64,6 +66,8 @@ pub struct Services {
     pub engine: Engine,
     /// What it measures of itself.
     pub metrics: Exposition,
+    /// What is needed to speak to other homeservers. Without it, the resource `federation` has no routes.
+    pub federation: Option<Federation>,
 }
 
 /// The routes of `resources`; all else is 404 `M_UNRECOGNIZED`. When `shutdown` is cancelled, the long-polls
@@ -72,6 +76,10 @@ pub fn router(services: &Services, resources: &BTreeSet<Resource>, shutdown: &Ca
     let mut routes = Router::new();
     for resource in resources {
         routes = routes.merge(match resource {
+            Resource::Federation => match &services.federation {
+                Some(federation) => federation::routes(services.engine.clone(), federation),
+                None => Router::new(),
+            },
             Resource::Client => client::routes(services.engine.clone(), shutdown.clone()),
             Resource::Health => health::routes(),
             Resource::Metrics => metrics::routes(services.metrics.clone()),

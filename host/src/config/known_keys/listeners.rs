@@ -72,7 +72,7 @@ pub(in crate::config) const RESOURCE: Keys = Keys {
         "names",
         Type::List("words"),
         "[client]",
-        "`client`: what Matrix clients ask for. `health`: `/health`, for load balancers and supervisors. \
+        "`client`: what Matrix clients ask for. `federation`: what other homeservers send and ask for. `health`: `/health`, for load balancers and supervisors. \
          `metrics`: what Prometheus reads, for whoever can reach the listener: bind it to the loopback",
     )],
 };

@@ -79,16 +79,16 @@ fn every_key_of_a_listener_is_checked() {
     "#
     );
     assert_snapshot!(
-        check("- {port: 1, resources: [{names: [clinet, federation, 5]}, {}, {names: client}, client, {name: [client]}]}"),
+        check("- {port: 1, resources: [{names: [clinet, federations, 5]}, {}, {names: client}, client, {name: [client]}]}"),
         @r#"
-    listeners[0].resources[0].names[0]: "clinet" is not a resource; known are client, health, metrics (homeserver.yaml:3)
-    listeners[0].resources[0].names[1]: "federation" is not a resource; known are client, health, metrics (homeserver.yaml:3)
+    listeners[0].resources[0].names[0]: "clinet" is not a resource; known are client, federation, health, metrics (homeserver.yaml:3)
+    listeners[0].resources[0].names[1]: "federations" is not a resource; known are client, federation, health, metrics (homeserver.yaml:3)
     listeners[0].resources[0].names[2]: expected a string, found an integer; put it in quotes (homeserver.yaml:3)
-    listeners[0].resources[1]: has no "names"; add a list of them (known are client, health, metrics) (homeserver.yaml:3)
+    listeners[0].resources[1]: has no "names"; add a list of them (known are client, federation, health, metrics) (homeserver.yaml:3)
     listeners[0].resources[2].names: expected a list, found a string (homeserver.yaml:3)
     listeners[0].resources[3]: expected a mapping, found a string (homeserver.yaml:3)
     listeners[0].resources[4].name: unknown key "name"; did you mean "names"? (homeserver.yaml:3)
-    listeners[0].resources[4]: has no "names"; add a list of them (known are client, health, metrics) (homeserver.yaml:3)
+    listeners[0].resources[4]: has no "names"; add a list of them (known are client, federation, health, metrics) (homeserver.yaml:3)
     "#
     );
     assert_snapshot!(check("- {port: 1, mode: '660'}\n- {path: x, bind_address: '::1'}"), @r#"

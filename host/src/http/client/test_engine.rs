@@ -31,6 +31,7 @@ pub(in crate::http) fn services_with(rc_presence: Option<config::RateLimit>) -> 
     Services {
         engine: engine_with(rc_presence),
         metrics: Exposition::for_test().1,
+        federation: None,
     }
 }
 
