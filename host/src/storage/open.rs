@@ -201,10 +201,13 @@ fn finish(
     connection.set_prepared_statement_cache_capacity(64);
 
     check_pages(path, &connection)?;
-    schema::migrate(&mut connection, STEPS).map_err(|error| refuse_schema(path, error))?;
-    let restored = restore(&connection).map_err(|error| refuse_rows(path, error))?;
-    filters::check_all(&connection).map_err(|error| refuse_rows(path, error))?;
-    let sizes = module_data::check_all(&connection).map_err(|error| refuse_rows(path, error))?;
+    let read = |connection: &Connection| {
+        let restored = restore(connection)?;
+        filters::check_all(connection)?;
+        Ok((restored, module_data::check_all(connection)?))
+    };
+    let (restored, sizes) =
+        schema::migrate(&mut connection, STEPS, read).map_err(|error| refuse_schema(path, error))?;
 
     if lock.is_some() {
         // After the first transaction, so that a file that is ours says so without its log.
@@ -298,6 +301,7 @@ fn refuse_schema(path: &Path, error: SchemaError) -> OpenError {
             to,
             source,
         },
+        SchemaError::Content(error) => refuse_rows(path, error),
         SchemaError::Sqlite(source) => failed(path, source),
     }
 }

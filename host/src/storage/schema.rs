@@ -2,6 +2,8 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::rows::ReadError;
+
 /// Says whose file it is: "PRES" in ASCII, in the header of the file.
 pub(super) const APPLICATION_ID: i32 = 0x5052_4553;
 
@@ -24,6 +26,8 @@ pub(super) enum SchemaError {
         to: u32,
         source: rusqlite::Error,
     },
+    /// What is in the tables is not as we left it, or cannot be read.
+    Content(ReadError),
     /// It cannot be read.
     Sqlite(rusqlite::Error),
 }
@@ -34,8 +38,13 @@ impl From<rusqlite::Error> for SchemaError {
     }
 }
 
-/// Brings the database to the version that `steps` lead to, all in one transaction.
-pub(super) fn migrate(connection: &mut Connection, steps: &[&str]) -> Result<(), SchemaError> {
+/// Brings the database to the version that `steps` lead to, and gives what `check` finds in its tables then. All in one
+/// transaction: what `check` refuses stays at the version that it had, so that the server of before still opens it.
+pub(super) fn migrate<T>(
+    connection: &mut Connection,
+    steps: &[&str],
+    check: impl FnOnce(&Connection) -> Result<T, ReadError>,
+) -> Result<T, SchemaError> {
     let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
@@ -55,29 +64,33 @@ pub(super) fn migrate(connection: &mut Connection, steps: &[&str]) -> Result<(),
     if version == 0 && !is_new {
         return Err(SchemaError::Corrupt("version 0".to_owned()));
     }
-    if version < known {
-        let missing = steps.iter().skip(version as usize);
-        step_up(connection, missing, known).map_err(|source| SchemaError::Step {
-            from: version,
-            to: known,
-            source,
-        })?;
+    if version == known {
+        compare(connection, steps)?;
+        return check(connection).map_err(SchemaError::Content);
     }
-    compare(connection, steps)
+    let failed = |source| SchemaError::Step {
+        from: version,
+        to: known,
+        source,
+    };
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(failed)?;
+    take(&transaction, steps.iter().skip(version as usize), known).map_err(failed)?;
+    compare(&transaction, steps)?;
+    let checked = check(&transaction).map_err(SchemaError::Content)?;
+    transaction.commit().map_err(failed)?;
+    Ok(checked)
 }
 
-fn step_up<'a>(
-    connection: &mut Connection,
-    steps: impl Iterator<Item = &'a &'a str>,
+fn take<'a>(
+    connection: &Connection,
+    mut steps: impl Iterator<Item = &'a &'a str>,
     version: u32,
 ) -> rusqlite::Result<()> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for step in steps {
-        transaction.execute_batch(step)?;
-    }
-    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.pragma_update(None, "user_version", version)?;
-    transaction.commit()
+    steps.try_for_each(|step| connection.execute_batch(step))?;
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    connection.pragma_update(None, "user_version", version)
 }
 
 /// Each table is as the steps make it. What somebody has added of their own is let be.
@@ -105,6 +118,10 @@ fn tables(connection: &Connection) -> rusqlite::Result<Vec<(String, Option<Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn migrate(connection: &mut Connection, steps: &[&str]) -> Result<(), SchemaError> {
+        super::migrate(connection, steps, |_| Ok(()))
+    }
 
     fn steps(second: &str) -> [&str; 2] {
         [
@@ -151,6 +168,26 @@ mod tests {
         );
         assert_eq!(version(&connection), 1);
         migrate(&mut connection, &steps[..1]).unwrap();
+    }
+
+    #[test]
+    fn what_is_refused_keeps_the_version_that_it_had() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        let steps = steps("ALTER TABLE t ADD COLUMN b INTEGER;");
+        migrate(&mut connection, &steps[..1]).unwrap();
+        let refused = super::migrate(&mut connection, &steps, |connection| {
+            assert_eq!(version(connection), 2, "what is checked is what will be served");
+            Err::<(), _>(ReadError::Sqlite(rusqlite::Error::InvalidQuery))
+        });
+        assert!(matches!(refused, Err(SchemaError::Content(_))), "{refused:?}");
+        assert_eq!(version(&connection), 1);
+
+        connection
+            .execute_batch("DROP TABLE t; CREATE TABLE t (a INTEGER) STRICT")
+            .unwrap();
+        let refused = migrate(&mut connection, &steps);
+        assert!(matches!(refused, Err(SchemaError::Corrupt(_))), "{refused:?}");
+        assert_eq!(version(&connection), 1);
     }
 
     #[test]
