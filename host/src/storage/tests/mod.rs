@@ -8,7 +8,7 @@ mod measured;
 mod refused;
 mod requests;
 mod speed;
-mod version_1;
+mod versions;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
