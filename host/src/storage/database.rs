@@ -11,7 +11,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::metrics::StorageMetrics;
 
 use super::error::WriteError;
-use super::pending::Pending;
+use super::outgoing;
+use super::pending::{Outgoing, Pending};
 use super::request::{Request, Tables};
 use super::rows::put_all;
 
@@ -152,6 +153,12 @@ fn put_pending(connection: &Connection, pending: &Pending) -> rusqlite::Result<(
     }
     put_all(connection, pending.snapshots.values())?;
     put_all(connection, pending.rooms.values())?;
+    for (server, users) in &pending.outgoing {
+        let sent = users.iter().filter(|(_, outgoing)| **outgoing == Outgoing::Sent);
+        outgoing::remove_all(connection, sent.map(|(user, _)| (&**server, user)))?;
+        put_all(connection, users.values().filter_map(Outgoing::waits))?;
+    }
+    put_all(connection, pending.destinations.values())?;
     put_all(connection, &pending.reserved)
 }
 

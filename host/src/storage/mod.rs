@@ -1,4 +1,5 @@
-//! What outlives a restart: presence, positions, what modules have routed, filters, and what modules keep.
+//! What outlives a restart: presence, positions, what modules have routed, filters, what modules keep, and what waits for
+//! other homeservers.
 //! Knows users and their presence, and nothing of who asks: not the engine, not HTTP, not the modules.
 //!
 //! One SQLite database, owned by one thread. [`Storage`] is a handle to it. What is written is handed over and gathered:
@@ -14,6 +15,7 @@ mod error;
 mod filters;
 mod module_data;
 mod open;
+mod outgoing;
 mod pending;
 mod records;
 mod request;
@@ -37,7 +39,10 @@ pub use self::error::{Bounded, OpenError, WriteError};
 pub use self::filters::MAX_FILTERS;
 pub use self::module_data::{MAX_KEY_BYTES, MAX_MODULE_BYTES, MAX_SCAN, MAX_VALUE_BYTES};
 pub use self::open::Location;
-pub use self::records::{Restored, StoredModule, StoredPresence, StoredRoom, StoredRoute, Writes};
+pub use self::records::{
+    Restored, StoredDestination, StoredModule, StoredOutgoing, StoredPresence, StoredRoom, StoredRoute,
+    Writes,
+};
 use self::request::{Failure, Request, Tables};
 use self::worker::{Done, Purpose, Queue, Worker};
 
@@ -103,7 +108,8 @@ impl Storage {
     }
 
     /// Hands over what has changed, and never waits. What is newer takes the place of what is not written yet, so what
-    /// waits is bounded by the number of users, rooms and modules.
+    /// waits is bounded by the number of users, rooms, modules, homeservers, and pairs of a module or a homeserver with a
+    /// user.
     ///
     /// Each `done` hears once when all that was handed over so far is on disk, or that it is not: then it is kept, and
     /// tried again with the next write, and each second.

@@ -13,7 +13,9 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::database::{Database, Lock};
 use super::error::OpenError;
-use super::records::{Restored, StoredModule, StoredPresence, StoredRoom, StoredRoute};
+use super::records::{
+    Restored, StoredDestination, StoredModule, StoredOutgoing, StoredPresence, StoredRoom, StoredRoute,
+};
 use super::rows::{ReadError, Reserved, Snapshot, read_all};
 use super::schema::{self, APPLICATION_ID, STEPS, SchemaError};
 use super::{filters, module_data};
@@ -260,6 +262,8 @@ fn restore(connection: &Connection) -> Result<Restored, ReadError> {
         rooms: read_all::<StoredRoom>(connection)?,
         reserved: reserved.first().map_or(0, |reserved| reserved.0),
         modules: read_all::<StoredModule>(connection)?,
+        outgoing: read_all::<StoredOutgoing>(connection)?,
+        destinations: read_all::<StoredDestination>(connection)?,
     })
 }
 

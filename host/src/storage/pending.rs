@@ -1,12 +1,14 @@
 //! What has been handed over and is not yet on disk: the newest of each, so it is bounded by the number of users,
-//! rooms and modules. Knows no SQL and no thread.
+//! rooms, modules, homeservers, and pairs of a module or a homeserver with a user. Knows no SQL and no thread.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use presence_router_api::UserId;
 
-use super::records::{StoredModule, StoredPresence, StoredRoom, StoredRoute, Writes};
+use super::records::{
+    StoredDestination, StoredModule, StoredOutgoing, StoredPresence, StoredRoom, StoredRoute, Writes,
+};
 use super::rows::{Reserved, Snapshot};
 
 #[derive(Default)]
@@ -18,6 +20,28 @@ pub(super) struct Pending {
     pub(super) rooms: HashMap<String, StoredRoom>,
     pub(super) reserved: Option<Reserved>,
     pub(super) modules: HashMap<Arc<str>, StoredModule>,
+    /// By homeserver, then by user.
+    pub(super) outgoing: HashMap<Arc<str>, HashMap<UserId, Outgoing>>,
+    pub(super) destinations: HashMap<Arc<str>, StoredDestination>,
+}
+
+/// What is to become of the row of a user's state for a homeserver.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outgoing {
+    /// It waits, and has its row.
+    Waits(StoredOutgoing),
+    /// It was sent, and has none.
+    Sent,
+}
+
+impl Outgoing {
+    /// The row, when there is to be one.
+    pub(super) fn waits(&self) -> Option<&StoredOutgoing> {
+        match self {
+            Self::Waits(record) => Some(record),
+            Self::Sent => None,
+        }
+    }
 }
 
 impl Pending {
@@ -41,6 +65,22 @@ impl Pending {
         for room in writes.rooms {
             self.rooms.insert(room.room_id.clone(), room);
         }
+        for (server, user) in writes.sent {
+            self.outgoing
+                .entry(server)
+                .or_default()
+                .insert(user, Outgoing::Sent);
+        }
+        for record in writes.outgoing {
+            self.outgoing
+                .entry(Arc::clone(&record.server))
+                .or_default()
+                .insert(record.user_id.clone(), Outgoing::Waits(record));
+        }
+        for destination in writes.destinations {
+            self.destinations
+                .insert(Arc::clone(&destination.server), destination);
+        }
         if let Some(position) = writes.reserved {
             self.reserve(Reserved(position));
         }
@@ -56,6 +96,10 @@ impl Pending {
         self.snapshots.extend(newer.snapshots);
         self.rooms.extend(newer.rooms);
         self.modules.extend(newer.modules);
+        for (server, users) in newer.outgoing {
+            self.outgoing.entry(server).or_default().extend(users);
+        }
+        self.destinations.extend(newer.destinations);
         if let Some(reserved) = newer.reserved {
             self.reserve(reserved);
         }
@@ -74,6 +118,8 @@ impl Pending {
             + self.snapshots.len()
             + self.rooms.len()
             + self.modules.len()
+            + self.outgoing.values().map(HashMap::len).sum::<usize>()
+            + self.destinations.len()
             + usize::from(self.reserved.is_some())
     }
 
@@ -103,5 +149,50 @@ mod tests {
         };
         newer.take_back(pending);
         assert_eq!(newer.reserved.map(|reserved| reserved.0), Some(9));
+    }
+
+    #[test]
+    fn the_newest_word_on_a_state_for_a_homeserver_counts() {
+        let server: Arc<str> = "remote.example".into();
+        let user = UserId::parse("@a:b").expect("is a user id");
+        let waits = |change| StoredOutgoing {
+            server: Arc::clone(&server),
+            user_id: user.clone(),
+            change,
+        };
+        let outgoing = |change| Writes {
+            outgoing: vec![waits(change)],
+            ..Writes::default()
+        };
+        let sent = || Writes {
+            sent: vec![(Arc::clone(&server), user.clone())],
+            ..Writes::default()
+        };
+        let both = Writes {
+            sent: sent().sent,
+            ..outgoing(3)
+        };
+        let check = |older: Vec<Writes>, newer: Vec<Writes>, expected: &Outgoing| {
+            let (mut failed, mut pending) = (Pending::default(), Pending::default());
+            for writes in older {
+                failed.add(writes);
+            }
+            for writes in newer {
+                pending.add(writes);
+            }
+            pending.take_back(failed);
+            assert_eq!(pending.len(), 1, "one row for a pair");
+            assert_eq!(pending.outgoing[&server][&user], *expected);
+        };
+        check(vec![outgoing(1), sent()], vec![], &Outgoing::Sent);
+        check(vec![sent(), outgoing(1)], vec![], &Outgoing::Waits(waits(1)));
+        check(
+            vec![sent(), outgoing(2), outgoing(1)],
+            vec![],
+            &Outgoing::Waits(waits(1)),
+        );
+        check(vec![outgoing(1)], vec![sent()], &Outgoing::Sent);
+        check(vec![sent()], vec![outgoing(1)], &Outgoing::Waits(waits(1)));
+        check(vec![], vec![both], &Outgoing::Waits(waits(3)));
     }
 }

@@ -53,7 +53,34 @@ pub struct StoredModule {
     pub since: u64,
 }
 
-/// What has changed and is to be stored. Of each user, room and module the newest is kept.
+/// The newest state of a user, which waits to be sent to another homeserver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredOutgoing {
+    /// The name of the homeserver.
+    pub server: Arc<str>,
+    /// Whose state it is.
+    pub user_id: UserId,
+    /// 0: whatever the state is by then, for the user shares a room with somebody of that homeserver. Otherwise it is to
+    /// be sent only as long as the user's last change is this position.
+    pub change: u64,
+}
+
+/// How another homeserver was reached last. Times are in ms since the Unix epoch; 0 is never.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredDestination {
+    /// The name of the homeserver.
+    pub server: Arc<str>,
+    /// When it last took what was sent.
+    pub succeeded_ts: u64,
+    /// When it last did not.
+    pub failed_ts: u64,
+    /// Until when nothing is to be sent to it.
+    pub retry_ts: u64,
+    /// How often in a row it did not take what was sent.
+    pub failures: u32,
+}
+
+/// What has changed and is to be stored. Of each user, room, module and homeserver the newest is kept.
 ///
 /// Numbers beyond `i64::MAX` are stored as `i64::MAX`: a position or a time never comes near it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -70,6 +97,12 @@ pub struct Writes {
     pub reserved: Option<u64>,
     /// By name.
     pub modules: Vec<StoredModule>,
+    /// By homeserver and user: waits no more. What is in `outgoing` of the same writes came after it.
+    pub sent: Vec<(Arc<str>, UserId)>,
+    /// By homeserver and user: waits from now on.
+    pub outgoing: Vec<StoredOutgoing>,
+    /// By homeserver.
+    pub destinations: Vec<StoredDestination>,
 }
 
 /// What was stored when the database was opened.
@@ -87,4 +120,8 @@ pub struct Restored {
     pub reserved: u64,
     /// Ordered by name.
     pub modules: Vec<StoredModule>,
+    /// Ordered by homeserver, then by user.
+    pub outgoing: Vec<StoredOutgoing>,
+    /// Ordered by homeserver.
+    pub destinations: Vec<StoredDestination>,
 }

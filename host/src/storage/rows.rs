@@ -42,6 +42,8 @@ pub(super) enum RowError {
     State(String),
     #[error("{0} is not a position or a time")]
     Number(i64),
+    #[error("{0} is not a count")]
+    Count(i64),
     #[error("{0} is neither true nor false")]
     Flag(i64),
     #[error("a digest of {0} bytes")]
@@ -124,12 +126,12 @@ pub(super) fn number(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn read_number(row: &Row<'_>, column: usize) -> Result<u64, RowError> {
+pub(super) fn read_number(row: &Row<'_>, column: usize) -> Result<u64, RowError> {
     let number = row.get_ref(column)?.as_i64()?;
     u64::try_from(number).map_err(|_| RowError::Number(number))
 }
 
-fn read_user(row: &Row<'_>, column: usize) -> Result<UserId, RowError> {
+pub(super) fn read_user(row: &Row<'_>, column: usize) -> Result<UserId, RowError> {
     let text = row.get_ref(column)?.as_str()?;
     UserId::parse(text).map_err(|_| RowError::UserId(text.to_owned()))
 }

@@ -9,7 +9,7 @@ pub(super) const APPLICATION_ID: i32 = 0x5052_4553;
 
 /// The SQL that leads from each version to the next; the first from an empty file to version 1. A step that was
 /// released is never changed.
-pub(super) const STEPS: &[&str] = &[include_str!("schema/1.sql")];
+pub(super) const STEPS: &[&str] = &[include_str!("schema/1.sql"), include_str!("schema/2.sql")];
 
 /// Why the database has not got the version that the steps lead to.
 #[derive(Debug)]

@@ -44,6 +44,41 @@ async fn what_does_not_fit_is_kept_and_written_with_the_next_write() {
 }
 
 #[tokio::test]
+async fn what_was_sent_while_the_disk_was_full_is_not_sent_again() {
+    let place = Place::new();
+    let (storage, _) = place.open();
+    let before = Writes {
+        outgoing: vec![outgoing("r.example", 1, 1), outgoing("r.example", 2, 1)],
+        destinations: vec![destination("r.example", 3)],
+        ..Writes::default()
+    };
+    store(&storage, before).await.unwrap();
+    sql(&storage, FULL).await;
+    let first = Writes {
+        sent: vec![sent("r.example", 1), sent("r.example", 2)],
+        outgoing: vec![outgoing("r.example", 3, 2)],
+        destinations: vec![destination("r.example", 4)],
+        ..many(1)
+    };
+    store(&storage, first).await.unwrap_err();
+    let second = Writes {
+        sent: vec![sent("r.example", 3)],
+        outgoing: vec![outgoing("r.example", 2, 3)],
+        destinations: vec![destination("r.example", 5)],
+        ..Writes::default()
+    };
+    store(&storage, second).await.unwrap_err();
+    assert_eq!(storage.len_waiting(), 200 + 3 + 1);
+
+    sql(&storage, ROOM).await;
+    storage.flush().await.unwrap();
+    storage.close().await.unwrap();
+    let (_, again) = place.open();
+    assert_eq!(again.outgoing, [outgoing("r.example", 2, 3)]);
+    assert_eq!(again.destinations, [destination("r.example", 5)]);
+}
+
+#[tokio::test]
 async fn what_does_not_fit_is_written_in_time_without_another_write() {
     let place = Place::new();
     let (storage, _) = place.open();

@@ -21,6 +21,13 @@ fn everything() -> Writes {
         rooms: vec![room(1), room(2)],
         reserved: Some(1_000),
         modules: vec![module("a", "1"), module("b", "1")],
+        sent: vec![sent("r.example", 3)],
+        outgoing: vec![
+            outgoing("r.example", 1, 0),
+            outgoing("r.example", 2, 10),
+            outgoing("s.example", 1, 10),
+        ],
+        destinations: vec![destination("r.example", 0), destination("s.example", 7)],
     }
 }
 
@@ -32,6 +39,8 @@ fn restored(writes: Writes) -> Restored {
         rooms: writes.rooms,
         reserved: writes.reserved.unwrap_or(0),
         modules: writes.modules,
+        outgoing: writes.outgoing,
+        destinations: writes.destinations,
     }
 }
 
@@ -129,6 +138,65 @@ async fn the_newest_stays_whether_it_was_written_before_or_not() {
     assert_eq!(again.snapshots, [(user(1), 30), (user(3), 6)]);
     assert_eq!(again.reserved, 1_000, "positions only grow");
     assert_eq!(again.presence.len(), 2);
+}
+
+#[tokio::test]
+async fn what_was_sent_waits_no_more_and_what_comes_after_waits_again() {
+    // Each step in a transaction of its own, or all in one.
+    for groups in [4, 1] {
+        let place = Place::new();
+        let (storage, _) = place.open();
+        store(&storage, everything()).await.unwrap();
+        let steps = [
+            Writes {
+                sent: vec![sent("r.example", 1), sent("s.example", 1), sent("t.example", 1)],
+                destinations: vec![destination("s.example", 8)],
+                ..Writes::default()
+            },
+            Writes {
+                outgoing: vec![outgoing("s.example", 1, 20), outgoing("s.example", 2, 20)],
+                destinations: vec![destination("s.example", 9), destination("t.example", 1)],
+                ..Writes::default()
+            },
+            Writes {
+                sent: vec![sent("s.example", 2)],
+                ..Writes::default()
+            },
+            Writes {
+                sent: vec![sent("r.example", 2)],
+                outgoing: vec![outgoing("r.example", 2, 30)],
+                ..Writes::default()
+            },
+        ];
+        if groups == 1 {
+            let held = hold(&storage).await;
+            for step in steps {
+                storage.write(step, Vec::new());
+            }
+            assert_eq!(
+                storage.len_waiting(),
+                5 + 2,
+                "the newest of each pair and homeserver"
+            );
+            drop(held);
+            storage.flush().await.unwrap();
+        } else {
+            for step in steps {
+                store(&storage, step).await.unwrap();
+            }
+        }
+        storage.close().await.unwrap();
+
+        let (_, again) = place.open();
+        let waits = [outgoing("r.example", 2, 30), outgoing("s.example", 1, 20)];
+        assert_eq!(again.outgoing, waits, "{groups} transactions");
+        let reached = [
+            destination("r.example", 0),
+            destination("s.example", 9),
+            destination("t.example", 1),
+        ];
+        assert_eq!(again.destinations, reached, "{groups} transactions");
+    }
 }
 
 #[tokio::test]

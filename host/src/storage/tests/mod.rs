@@ -93,6 +93,28 @@ fn room(number: u8) -> StoredRoom {
     }
 }
 
+fn outgoing(server: &str, number: u64, change: u64) -> StoredOutgoing {
+    StoredOutgoing {
+        server: server.into(),
+        user_id: user(number),
+        change,
+    }
+}
+
+fn sent(server: &str, number: u64) -> (Arc<str>, UserId) {
+    (server.into(), user(number))
+}
+
+fn destination(server: &str, failures: u32) -> StoredDestination {
+    StoredDestination {
+        server: server.into(),
+        succeeded_ts: 0,
+        failed_ts: u64::from(failures) + 1,
+        retry_ts: u64::from(failures) + 2,
+        failures,
+    }
+}
+
 /// Hands over, and waits until it is on disk.
 async fn store(storage: &Storage, writes: Writes) -> Result<(), WriteError> {
     let (done, heard) = oneshot::channel();

@@ -51,6 +51,8 @@ async fn ours(place: &Place) {
     let writes = Writes {
         presence: vec![presence(1, 1)],
         modules: vec![module("m", "1")],
+        outgoing: vec![outgoing("remote.example", 1, 1)],
+        destinations: vec![destination("remote.example", 1)],
         ..Writes::default()
     };
     store(&storage, writes).await.unwrap();
@@ -141,7 +143,17 @@ async fn a_newer_version_is_refused() {
     let place = Place::new();
     ours(&place).await;
     make(&place, "PRAGMA user_version = 99");
-    assert_snapshot!(refusal(&place, &place.path()), @"the database `DIR/presence.db` has version 99, this server knows versions up to 1: use the newer server again, or a backup of before it");
+    assert_snapshot!(refusal(&place, &place.path()), @"the database `DIR/presence.db` has version 99, this server knows versions up to 2: use the newer server again, or a backup of before it");
+}
+
+#[test]
+fn a_damaged_database_of_an_older_version_keeps_its_version() {
+    let place = Place::new();
+    make(&place, include_str!("version-1.sql"));
+    make(&place, "UPDATE rooms SET changed = 4");
+    assert_snapshot!(refusal(&place, &place.path()), @"the database `DIR/presence.db` is damaged (table `rooms`, row `!room1:example.org`: its sum does not fit it): put a backup in its place, or move it away with the files beside it to begin anew");
+    make(&place, "UPDATE rooms SET changed = 3");
+    drop(place.open());
 }
 
 #[tokio::test]
@@ -180,6 +192,18 @@ async fn a_row_that_this_server_did_not_write_is_named() {
         "INSERT INTO filters VALUES ('@a:b', 0, x'00', '{}', 1)",
         "INSERT INTO module_data VALUES ('m', 'key', x'00', 1)",
         "INSERT INTO reserved VALUES (0, 9223372036854775807, 1)",
+        "INSERT INTO outgoing VALUES ('r.example', '@a:b', 1, 1)",
+        "INSERT INTO outgoing VALUES ('r.example', 'nobody', 1, 1)",
+        "INSERT INTO outgoing VALUES ('r.example', '@a:b', -1, 1)",
+        "INSERT INTO destinations VALUES ('r.example', 1, 1, 1, 1, 1)",
+        "INSERT INTO destinations VALUES ('r.example', 1, 1, 1, 4294967296, 1)",
+        "UPDATE outgoing SET server = 'other.example'",
+        "UPDATE outgoing SET change = 0",
+        "UPDATE destinations SET server = 'other.example'",
+        "UPDATE destinations SET succeeded_ts = 9",
+        "UPDATE destinations SET failed_ts = 9",
+        "UPDATE destinations SET retry_ts = 9",
+        "UPDATE destinations SET failures = 9",
     ];
     let mut refusals = Vec::new();
     for damage in damages {
@@ -209,6 +233,18 @@ async fn a_row_that_this_server_did_not_write_is_named() {
     filters, row `@a:b` 0: its sum does not fit it
     module_data, row `m` `key`: its sum does not fit it
     reserved, row 0: its sum does not fit it
+    outgoing, row `r.example` `@a:b`: its sum does not fit it
+    outgoing, row `r.example` `nobody`: `nobody` is not a user id
+    outgoing, row `r.example` `@a:b`: -1 is not a position or a time
+    destinations, row `r.example`: its sum does not fit it
+    destinations, row `r.example`: 4294967296 is not a count
+    outgoing, row `other.example` `@user0001:example.org`: its sum does not fit it
+    outgoing, row `remote.example` `@user0001:example.org`: its sum does not fit it
+    destinations, row `other.example`: its sum does not fit it
+    destinations, row `remote.example`: its sum does not fit it
+    destinations, row `remote.example`: its sum does not fit it
+    destinations, row `remote.example`: its sum does not fit it
+    destinations, row `remote.example`: its sum does not fit it
     ");
 
     let place = Place::new();
