@@ -54,7 +54,10 @@ pub(super) fn identity(config: &Config, origins: &Origins) -> Result<Option<Iden
 }
 
 /// How other homeservers are asked.
-pub(super) fn client(config: &Config, identity: Identity) -> Result<(Arc<Identity>, Arc<FederationClient>), Problems> {
+pub(super) fn client(
+    config: &Config,
+    identity: Identity,
+) -> Result<(Arc<Identity>, Arc<FederationClient>), Problems> {
     let identity = Arc::new(identity);
     let names = SystemNames::new().map_err(anyhow::Error::new)?;
     let client = FederationClient::new(config, Arc::clone(&identity), Arc::new(names));
@@ -72,7 +75,9 @@ pub(super) fn begin(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let sender = engine.send_by(Arc::<FederationClient>::clone(&client));
     let allowed = config.federation.domain_whitelist.as_ref().map(|names| {
-        let names = names.iter().filter_map(|name| OwnedServerName::try_from(name.as_str()).ok());
+        let names = names
+            .iter()
+            .filter_map(|name| OwnedServerName::try_from(name.as_str()).ok());
         Arc::new(names.collect::<BTreeSet<_>>())
     });
     let federation = http::Federation {

@@ -4,8 +4,8 @@
 
 mod admin;
 mod check;
-mod generate_keys;
 mod federation;
+mod generate_keys;
 mod inspect;
 mod lock;
 mod log;

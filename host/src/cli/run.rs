@@ -62,7 +62,9 @@ async fn serve(arguments: &Configured, config: &Config, origins: &Origins) -> Ou
     tokio::spawn(metrics.clone().keep_up());
     // Told of at the start, not when the first server is called.
     let others = federation::identity(config, origins)?;
-    let others = others.map(|identity| federation::client(config, identity)).transpose()?;
+    let others = others
+        .map(|identity| federation::client(config, identity))
+        .transpose()?;
     let loader = loader()?;
     let accepted = accept_all(&loader, config, origins)?;
     let directory = Arc::new(StaticSource::new(&config.directory));

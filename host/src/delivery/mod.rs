@@ -9,7 +9,7 @@ mod streams;
 mod token;
 mod waiting;
 
-pub use crate::delivery::destinations::Destinations;
+pub use crate::delivery::destinations::{Because, Destinations, Leaving};
 pub use crate::delivery::event::{PresenceContent, PresenceEvent};
 pub use crate::delivery::filter::PresenceFilter;
 pub use crate::delivery::routed::{Form, Members, Reason, RoutedUpdate, Since};

@@ -210,10 +210,24 @@ impl Directory {
         if let Some(key) = self.server_keys.get(server) {
             return Some(*key);
         }
-        let (key, server) = (ServerKey(number(self.servers.len())), Arc::<str>::from(server));
-        self.servers.push(Arc::clone(&server));
-        self.server_keys.insert(server, key);
-        Some(key)
+        let server = Arc::<str>::from(server);
+        Some(self.server_key_or_insert(&server))
+    }
+
+    /// The key of another homeserver, known or not.
+    pub fn server_key_or_insert(&mut self, server: &Arc<str>) -> ServerKey {
+        if let Some(key) = self.server_keys.get(server) {
+            return *key;
+        }
+        let key = ServerKey(number(self.servers.len()));
+        self.servers.push(Arc::clone(server));
+        self.server_keys.insert(Arc::clone(server), key);
+        key
+    }
+
+    /// The key of another homeserver that is known.
+    pub fn server_key(&self, server: &str) -> Option<ServerKey> {
+        self.server_keys.get(server).copied()
     }
 
     /// This homeserver's name.

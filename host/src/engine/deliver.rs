@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use presence_router_api::UserPresenceState;
 
-use crate::delivery::{Members, Reason, RoutedUpdate};
+use crate::delivery::{Because, Members, Reason, RoutedUpdate};
 use crate::directory::Directory;
 use crate::engine::Shared;
 use crate::engine::feed::{Feed, RouteError};
@@ -61,7 +61,8 @@ pub(super) fn deliver(
         for server in &*members.servers {
             for update in updates.clone() {
                 if is_newest(world, update) && world.is_mine(update.user) {
-                    world.destinations.queue(*server, update.user);
+                    let because = Because::Routed(update.change);
+                    world.destinations.queue(*server, update.user, because);
                 }
             }
         }
@@ -70,6 +71,7 @@ pub(super) fn deliver(
     if !is_serving {
         feed.keep(world, routed.pieces.iter().map(|piece| piece.audience.id()));
     }
+    writes.outgoing = world.outgoing_to_store();
     drop(guard);
     shared.storage.write(writes, Vec::new());
     for members in to_wake {

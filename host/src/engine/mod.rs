@@ -14,6 +14,7 @@ mod filters;
 mod generation;
 mod limit;
 mod membership;
+mod outbox;
 mod read;
 mod receive;
 mod restore;
@@ -45,6 +46,7 @@ use crate::config;
 use crate::config::Tracking;
 use crate::delivery::{Destinations, PresenceContent, Streams, Waiting};
 use crate::directory::{Directory, Source, TokenOwner};
+use crate::federation::Contact;
 use crate::metrics::{OnScrape, PresenceMetrics, on_scrape};
 use crate::presence::{Presence, Timing, UserPresence};
 use crate::storage::{Restored, Storage, Writes};
@@ -99,6 +101,8 @@ struct Shared {
     commands: mpsc::Sender<Command>,
     receiving: Arc<Semaphore>,
     storage: Storage,
+    /// How other homeservers were reached in the run before, until somebody sends to them.
+    contacts: Mutex<Vec<Contact>>,
     /// What modules had routed in the run before, until they are attached.
     routes: Mutex<Routes>,
     stop: CancellationToken,
@@ -177,6 +181,9 @@ impl Engine {
             strangers: Strangers::default(),
         };
         let presence_to_store = restore::restore(&mut world, &mut restored, now);
+        let outgoing = std::mem::take(&mut restored.outgoing);
+        outbox::restore(&mut world, outgoing, &restored.destinations);
+        let contacts = restored.destinations.drain(..).map(Contact::from).collect();
         let writes = Writes {
             rooms,
             presence: presence_to_store,
@@ -199,6 +206,7 @@ impl Engine {
             commands,
             receiving: Arc::new(Semaphore::new(RECEIVING)),
             storage,
+            contacts: Mutex::new(contacts),
             routes: Mutex::new(Routes::new(restored.modules, restored.routed)),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -309,6 +317,16 @@ impl Engine {
         self.0.stop.cancel();
         self.0.tasks.close();
         self.0.tasks.wait().await;
+        let outgoing = {
+            let mut world = self.0.world.write();
+            world.destinations.all_are_away();
+            world.outgoing_to_store()
+        };
+        let writes = Writes {
+            outgoing,
+            ..Writes::default()
+        };
+        self.0.storage.write(writes, Vec::new());
         for feed in self.0.feeds().iter() {
             if !feed.lease().shutdown(deadline).await {
                 tracing::warn!(

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use presence_router_api::{PresenceUpdate, UserId, UserPresenceState};
 
 use crate::config::Tracking;
+use crate::delivery::Because;
 use crate::engine::fetch::Wanted;
 use crate::engine::world::crossing;
 use crate::engine::writer::Command;
@@ -170,11 +171,15 @@ impl Shared {
         let Some(server) = world.directory.remote_server_or_insert(reader.user) else {
             return;
         };
-        let mut shown = world.shared_rooms().contacts(reader.user);
-        shown.extend(answers.into_iter().filter_map(|answer| answer.users).flatten());
-        for user in shown {
+        let by_rooms = world.shared_rooms().contacts(reader.user).into_iter();
+        let by_modules = answers.into_iter().filter_map(|answer| answer.users).flatten();
+        let shown: Vec<_> = by_rooms
+            .map(|user| (user, Because::SharedRoom))
+            .chain(by_modules.map(|user| (user, Because::Routed(world.streams.last_change(user)))))
+            .collect();
+        for (user, because) in shown {
             if world.is_mine(user) && world.is_online(user) {
-                world.destinations.queue(server, user);
+                world.destinations.queue(server, user, because);
             }
         }
     }

@@ -1,16 +1,17 @@
 //! What changes: presence, who shares a room with whom, and the logs. One lock is around all of it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use presence_router_api::{PresenceState, SharedRoomPresence, UserId, UserPresenceState};
 
 use crate::config::Tracking;
-use crate::delivery::{Destinations, PresenceContent, PresenceEvent, PresenceFilter, Streams};
+use crate::delivery::{Because, Destinations, PresenceContent, PresenceEvent, PresenceFilter, Streams};
 use crate::directory::{Directory, Event, Joined, RoomKey};
 use crate::engine::strangers::Strangers;
 use crate::presence::{Origin, Presence, UserKey, UserPresence};
 use crate::routing::SharedRooms;
-use crate::storage::StoredPresence;
+use crate::storage::{StoredOutgoing, StoredPresence};
 
 /// How long after somebody was last active they are still told of to people who come to share a room with them, although
 /// they are offline. As Synapse has it: a week.
@@ -104,8 +105,29 @@ impl World {
         }
         let rooms = SharedRooms::new(&self.directory, self.room_presence);
         for server in rooms.remote_servers(user) {
-            self.destinations.queue(server, user);
+            self.destinations.queue(server, user, Because::SharedRoom);
         }
+    }
+
+    /// A sign of life of a user of this homeserver is due to all others that know of them.
+    pub(super) fn ping(&mut self, user: UserKey) {
+        self.queue_for_room_servers(user);
+        let newest = self.streams.last_change(user);
+        self.destinations.queue_routed_again(user, newest);
+    }
+
+    /// What has come to wait for homeservers that are away.
+    pub(super) fn outgoing_to_store(&mut self) -> Vec<StoredOutgoing> {
+        let unsaved = self.destinations.take_unsaved().into_iter();
+        unsaved
+            .filter_map(|(server, user, because)| {
+                Some(StoredOutgoing {
+                    server: Arc::clone(self.directory.server(server)?),
+                    user_id: self.directory.id(user)?.clone(),
+                    change: because.stored(),
+                })
+            })
+            .collect()
     }
 
     /// Where a user's presence comes from.
@@ -162,7 +184,7 @@ impl World {
         if self.is_mine(user) {
             if self.is_worth_introducing(user, now) {
                 for server in self.directory.remote_servers(room) {
-                    self.destinations.queue(server, user);
+                    self.destinations.queue(server, user, Because::SharedRoom);
                 }
             }
             return;
@@ -172,7 +194,7 @@ impl World {
         };
         for member in self.directory.members(room) {
             if self.is_mine(*member) && self.is_worth_introducing(*member, now) {
-                self.destinations.queue(server, *member);
+                self.destinations.queue(server, *member, Because::SharedRoom);
             }
         }
     }

@@ -167,7 +167,7 @@ impl Writer {
         }
         self.shared.metrics.pinged(pings.len());
         for user in pings {
-            world.queue_for_room_servers(user);
+            world.ping(user);
             outcome.touched.push(user);
         }
         let writes = writes(world, &mut outcome, &mut self.reserved);
@@ -226,13 +226,14 @@ impl Writer {
 }
 
 /// What is to be stored of a batch.
-fn writes(world: &World, outcome: &mut Outcome, reserved: &mut Reserved) -> Writes {
+fn writes(world: &mut World, outcome: &mut Outcome, reserved: &mut Reserved) -> Writes {
     outcome.touched.extend_from_slice(&outcome.changed);
     outcome.touched.sort_unstable();
     outcome.touched.dedup();
     outcome.rooms.sort_unstable();
     outcome.rooms.dedup();
     let position = world.streams.position();
+    let outgoing = world.outgoing_to_store();
     let snapshot = |user: &UserKey| {
         let mark = world.snapshots.get(user)?;
         Some((world.directory.id(*user)?.clone(), *mark))
@@ -250,6 +251,7 @@ fn writes(world: &World, outcome: &mut Outcome, reserved: &mut Reserved) -> Writ
             .filter_map(|room| restore::describe(&world.directory, world.room_presence, *room, position))
             .collect(),
         reserved: reserved.next(position),
+        outgoing,
         ..Writes::default()
     }
 }

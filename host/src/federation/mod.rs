@@ -7,15 +7,18 @@
 
 mod authorization;
 mod canonical;
+mod carrier;
 mod client;
 mod discovery;
 mod identity;
 mod key_file;
 mod keys;
 mod names;
+mod outbox;
 mod pool;
 mod recent;
 mod seen;
+mod sender;
 mod setup;
 #[cfg(test)]
 pub(crate) mod signing;
@@ -32,7 +35,9 @@ pub use crate::federation::identity::{Identity, IdentityError};
 pub use crate::federation::key_file::{KeyFault, KeyFileError, NewKey, SigningKeys};
 pub use crate::federation::keys::{KeyFetcher, KeyRing, NoKey, VerifyKey};
 pub use crate::federation::names::{Lookup, Names, NamesError, Service, SystemNames};
+pub use crate::federation::outbox::{Contact, Outbox, Taken, Waits};
 pub use crate::federation::seen::{Begun, InFlight, Seen};
+pub use crate::federation::sender::{Carrier, Sender, Sending, Undelivered};
 pub use crate::federation::setup::{Limits, Ports, Setup, SetupError};
 pub use crate::federation::transaction::{
     Counts, MAX_VALUES, Malformed, PresenceEntry, ScanError, Transaction, scan,

@@ -4,6 +4,7 @@
 //! steps; who asks (the admin socket, a signal) is none of its business. One operation runs at a time, and once begun it
 //! runs to its end.
 
+mod destinations;
 mod prepare;
 mod reload;
 mod status;
@@ -12,7 +13,7 @@ mod watch;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
@@ -21,10 +22,12 @@ use tokio::sync::Mutex;
 use crate::config::{self, Config, Origins};
 use crate::directory::StaticSource;
 use crate::engine::Engine;
+use crate::federation::Sender;
 use crate::modules::{HostFacts, Identity, Loader, Opened};
 use crate::problems::Problems;
 use crate::sha256::Sha256;
 
+pub use crate::operations::destinations::{DestinationState, DestinationStatus};
 pub use crate::operations::prepare::{Accepted, accept_all, source};
 pub use crate::operations::status::{
     Changed, Containment, Counts, Latency, LibraryStatus, ModuleState, ModuleStatus, What,
@@ -44,6 +47,8 @@ struct Inner {
     config: Mutex<Config>,
     /// In the order in which they were loaded.
     loaded: RwLock<Vec<Loaded>>,
+    /// What sends to other homeservers.
+    sender: OnceLock<Sender>,
 }
 
 /// What operations work on.
@@ -171,7 +176,19 @@ impl Operations {
             facts,
             config: Mutex::new(config),
             loaded: RwLock::default(),
+            sender: OnceLock::new(),
         }))
+    }
+
+    /// What sends to other homeservers, from now on.
+    pub fn sends_by(&self, sender: Sender) {
+        // It is set once, at the start.
+        let _ = self.0.sender.set(sender);
+    }
+
+    /// How other homeservers are reached, by name; nothing where there is no federation.
+    pub fn destinations(&self) -> Option<Vec<DestinationStatus>> {
+        self.0.destinations()
     }
 
     /// The presence server.

@@ -93,6 +93,7 @@ impl Server {
         let server = world.directory.remote_server_or_insert(key).expect("is remote");
         let mut taken = Vec::new();
         for user in world.destinations.take(server, 100) {
+            let user = user.user;
             let id = world.directory.id(user).expect("known").as_str();
             taken.push(format!("{id} {}", world.presence.state(user).state));
         }

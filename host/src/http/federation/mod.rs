@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
 use crate::engine::Engine;
-use crate::federation::{KeyRing, Seen};
+use crate::federation::{KeyRing, Seen, Sender};
 use crate::metrics::ReceivedMetrics;
 
 mod send;
@@ -45,6 +45,8 @@ pub struct Federation {
     pub keys: KeyRing,
     /// `federation_domain_whitelist`: who may send, if not everybody may.
     pub allowed: Option<Arc<BTreeSet<OwnedServerName>>>,
+    /// What sends to the others, and is told who has spoken: they are there. Nothing where nothing is sent.
+    pub sender: Option<Sender>,
 }
 
 /// What the handlers work with.

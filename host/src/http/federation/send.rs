@@ -98,6 +98,9 @@ async fn receive(
             spawn_blocking(read).await.map_err(|_| MatrixError::Internal)??
         }
     };
+    if let Some(sender) = &api.federation.sender {
+        sender.heard_from(origin.as_str());
+    }
     let answer = transaction.answer();
     let in_flight = match api.seen.begin(&origin, transaction_id).await {
         Begun::New(in_flight) => in_flight,

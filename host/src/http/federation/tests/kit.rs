@@ -96,6 +96,7 @@ impl Server {
             ours: Arc::<Keys>::clone(&keys),
             keys: KeyRing::new(clock, Arc::<Keys>::clone(&keys)),
             allowed: None,
+            sender: None,
         };
         set(&mut federation);
         let services = Services {

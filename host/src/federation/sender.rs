@@ -1,0 +1,344 @@
+//! Sends what waits to other homeservers: one transaction at a time to each, a bounded number over all, ever less often to
+//! those that are away.
+//!
+//! Homeservers that took the last transaction have places of their own, so that those that are away, however many, do not
+//! hold them up.
+
+mod backoff;
+mod standing;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::time::DelayQueue;
+
+use crate::clock::Clock;
+use crate::federation::outbox::{Contact, Outbox, Waits};
+use crate::federation::sender::backoff::LAST_RETRY;
+use crate::federation::sender::standing::{Lane, Standing, State};
+
+/// The most states of an EDU, as Synapse sends and takes them.
+const STATES_AN_EDU: usize = 50;
+/// The most EDUs of a transaction (Matrix specification, server-server API, transactions).
+const EDUS_A_TRANSACTION: usize = 100;
+/// Beyond so many bytes of states the rest goes with the next transaction.
+const BYTES_A_TRANSACTION: usize = 1024 * 1024;
+/// How many transactions run at a time to homeservers that took the last one, and how many to all others.
+const TRANSACTIONS: usize = 64;
+/// How many homeservers that have spoken to us may wait to be noticed.
+const HEARD: usize = 1_024;
+
+/// Carries a transaction to a homeserver.
+pub trait Carrier: Send + Sync + 'static {
+    /// `PUT /_matrix/federation/v1/send/{transaction_id}`, in bounded time.
+    fn carry<'a>(
+        &'a self,
+        destination: &'a str,
+        transaction_id: &'a str,
+        body: Value,
+    ) -> Waits<'a, Result<(), Undelivered>>;
+}
+
+/// Why a transaction was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Undelivered {
+    /// The homeserver is away, or in trouble.
+    #[error("{0}")]
+    Away(String),
+    /// It asks to be left alone for so long.
+    #[error("it asks to be left alone for {} ms", .0.as_millis())]
+    TooMany(Duration),
+    /// It does not want this transaction, and would not want it the next time either.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// What a sender works with.
+pub struct Sending<O> {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// This homeserver's name.
+    pub origin: Arc<str>,
+    /// What is to be sent.
+    pub outbox: Arc<O>,
+    /// How it is sent.
+    pub carrier: Arc<dyn Carrier>,
+    /// What is known of homeservers from earlier runs.
+    pub known: Vec<Contact>,
+    /// Ends it.
+    pub stop: CancellationToken,
+}
+
+/// A running sender. Dropped, it goes on; it ends with the token that it was started with.
+#[derive(Clone)]
+pub struct Sender {
+    heard: mpsc::Sender<Arc<str>>,
+    contacts: Arc<parking_lot::RwLock<HashMap<Arc<str>, Contact>>>,
+}
+
+impl Sender {
+    /// Starts on the present runtime.
+    pub fn start<O: Outbox>(sending: Sending<O>) -> Self {
+        let Sending {
+            clock,
+            origin,
+            outbox,
+            carrier,
+            known,
+            stop,
+        } = sending;
+        let (heard, hears) = mpsc::channel(HEARD);
+        let contacts = Arc::default();
+        let mut dispatch = Dispatch {
+            clock,
+            origin,
+            outbox,
+            carrier,
+            contacts: Arc::clone(&contacts),
+            destinations: HashMap::new(),
+            proven: VecDeque::new(),
+            unproven: VecDeque::new(),
+            running: JoinSet::new(),
+            running_in: [0; 2],
+            delays: DelayQueue::new(),
+        };
+        for contact in known {
+            dispatch.remember(contact);
+        }
+        tokio::spawn(dispatch.run(hears, stop));
+        Self { heard, contacts }
+    }
+
+    /// A homeserver has spoken to us, so it is there: what waits for it need not wait longer.
+    pub fn heard_from(&self, server: &str) {
+        let is_away = self
+            .contacts
+            .read()
+            .get(server)
+            .is_some_and(|contact| contact.failures > 0);
+        if is_away {
+            // With so many to notice it is noticed the next time that it speaks.
+            let _ = self.heard.try_send(Arc::from(server));
+        }
+    }
+
+    /// How each homeserver was reached last that was tried, by name.
+    pub fn contacts(&self) -> Vec<Contact> {
+        let mut contacts: Vec<_> = self.contacts.read().values().cloned().collect();
+        contacts.sort_unstable_by(|one, other| one.server.cmp(&other.server));
+        contacts
+    }
+}
+
+struct Dispatch<O: Outbox> {
+    clock: Arc<dyn Clock>,
+    origin: Arc<str>,
+    outbox: Arc<O>,
+    carrier: Arc<dyn Carrier>,
+    contacts: Arc<parking_lot::RwLock<HashMap<Arc<str>, Contact>>>,
+    destinations: HashMap<Arc<str>, Standing>,
+    proven: VecDeque<Arc<str>>,
+    unproven: VecDeque<Arc<str>>,
+    running: JoinSet<Ended>,
+    /// By lane.
+    running_in: [usize; 2],
+    delays: DelayQueue<Arc<str>>,
+}
+
+/// A transaction that has ended.
+struct Ended {
+    server: Arc<str>,
+    lane: Lane,
+    outcome: Result<More, Undelivered>,
+}
+
+/// Whether more waits for a homeserver.
+type More = bool;
+
+impl<O: Outbox> Dispatch<O> {
+    async fn run(mut self, mut hears: mpsc::Receiver<Arc<str>>, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                servers = self.outbox.waiting() => {
+                    for server in servers {
+                        self.has_something(server);
+                    }
+                }
+                Some(ended) = self.running.join_next() => {
+                    if let Ok(ended) = ended {
+                        self.ended(ended);
+                    }
+                }
+                Some(expired) = self.delays.next() => self.try_again(&expired.into_inner()),
+                Some(server) = hears.recv() => self.try_again(&server),
+                () = stop.cancelled() => return,
+            }
+            self.begin_what_may();
+        }
+    }
+
+    /// What an earlier run knew.
+    fn remember(&mut self, contact: Contact) {
+        let server = Arc::clone(&contact.server);
+        let rest = contact.retry_ts.saturating_sub(self.clock.now_ms());
+        let mut standing = Standing::of(contact.clone());
+        if rest > 0 && contact.failures > 0 {
+            let rest = Duration::from_millis(rest).min(LAST_RETRY);
+            standing.state = State::BackingOff(self.delays.insert(Arc::clone(&server), rest));
+        }
+        self.contacts.write().insert(Arc::clone(&server), contact);
+        self.destinations.insert(server, standing);
+    }
+
+    /// Something has come to wait for a homeserver.
+    fn has_something(&mut self, server: Arc<str>) {
+        let standing = self
+            .destinations
+            .entry(Arc::clone(&server))
+            .or_insert_with(|| Standing::new(&server));
+        match &mut standing.state {
+            State::Idle => {
+                standing.state = State::Waiting;
+                match standing.lane() {
+                    Lane::Proven => self.proven.push_back(server),
+                    Lane::Unproven => self.unproven.push_back(server),
+                }
+            }
+            State::Running { more } => *more = true,
+            State::Waiting | State::BackingOff(_) => {}
+        }
+    }
+
+    /// A homeserver that was left alone need not be any more.
+    fn try_again(&mut self, server: &Arc<str>) {
+        let Some(standing) = self.destinations.get_mut(server) else {
+            return;
+        };
+        if let State::BackingOff(delay) = &standing.state {
+            self.delays.try_remove(delay);
+            standing.state = State::Idle;
+            self.has_something(Arc::clone(server));
+        }
+    }
+
+    fn begin_what_may(&mut self) {
+        for lane in [Lane::Proven, Lane::Unproven] {
+            while self.running_in[lane as usize] < TRANSACTIONS {
+                let next = match lane {
+                    Lane::Proven => self.proven.pop_front(),
+                    Lane::Unproven => self.unproven.pop_front(),
+                };
+                let Some(server) = next else {
+                    break;
+                };
+                if let Some(standing) = self.destinations.get_mut(&server) {
+                    standing.state = State::Running { more: false };
+                }
+                self.running_in[lane as usize] += 1;
+                let (outbox, carrier) = (Arc::clone(&self.outbox), Arc::clone(&self.carrier));
+                let (origin, now) = (Arc::clone(&self.origin), self.clock.now_ms());
+                self.running.spawn(async move {
+                    let outcome = send(&*outbox, &*carrier, (&origin, &server), now).await;
+                    Ended {
+                        server,
+                        lane,
+                        outcome,
+                    }
+                });
+            }
+        }
+    }
+
+    fn ended(
+        &mut self,
+        Ended {
+            server,
+            lane,
+            outcome,
+        }: Ended,
+    ) {
+        self.running_in[lane as usize] -= 1;
+        let now = self.clock.now_ms();
+        let Some(standing) = self.destinations.get_mut(&server) else {
+            return;
+        };
+        let came = matches!(standing.state, State::Running { more: true });
+        standing.state = State::Idle;
+        let before = standing.contact.clone();
+        let rest = match &outcome {
+            Ok(_) => {
+                standing.succeeded(now);
+                None
+            }
+            Err(Undelivered::Refused(why)) => {
+                tracing::debug!(destination = &*server, why, "does not want a transaction");
+                standing.succeeded(now);
+                None
+            }
+            Err(Undelivered::TooMany(rest)) => Some(standing.asked_for_rest(*rest, now)),
+            Err(Undelivered::Away(why)) => {
+                let rest = standing.failed(now);
+                if before.failures == 0 {
+                    tracing::info!(
+                        destination = &*server,
+                        "is not reached, and tried again later: {why}"
+                    );
+                } else {
+                    tracing::debug!(destination = &*server, why, "is still not reached");
+                }
+                Some(rest)
+            }
+        };
+        let after = standing.contact.clone();
+        if before.failures > 0 && after.failures == 0 {
+            tracing::info!(destination = &*server, "is reached again");
+        }
+        if before.failures != after.failures || before.succeeded_ts == 0 || before.retry_ts != after.retry_ts
+        {
+            self.outbox.note(&after);
+        }
+        self.contacts.write().insert(Arc::clone(&server), after);
+        match rest {
+            Some(rest) => {
+                let delay = self.delays.insert(Arc::clone(&server), rest);
+                standing.state = State::BackingOff(delay);
+            }
+            None if came || outcome == Ok(true) => self.has_something(server),
+            None => {}
+        }
+    }
+}
+
+/// Sends what waits for a homeserver, as far as it fits into a transaction.
+async fn send<O: Outbox>(
+    outbox: &O,
+    carrier: &dyn Carrier,
+    (origin, server): (&str, &str),
+    now: u64,
+) -> Result<More, Undelivered> {
+    let taken = outbox.take(server, STATES_AN_EDU * EDUS_A_TRANSACTION, BYTES_A_TRANSACTION);
+    if taken.entries.is_empty() {
+        outbox.arrived(server, taken.load);
+        return Ok(taken.more);
+    }
+    let edus: Vec<_> = taken
+        .entries
+        .chunks(STATES_AN_EDU)
+        .map(|push| json!({ "edu_type": "m.presence", "content": { "push": push } }))
+        .collect();
+    let body = json!({ "origin": origin, "origin_server_ts": now, "pdus": [], "edus": edus });
+    let outcome = carrier.carry(server, &outbox.transaction_id(), body).await;
+    match outcome {
+        Ok(()) | Err(Undelivered::Refused(_)) => outbox.arrived(server, taken.load),
+        Err(_) => outbox.take_back(server, taken.load),
+    }
+    outcome.map(|()| taken.more)
+}
