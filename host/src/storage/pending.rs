@@ -195,4 +195,37 @@ mod tests {
         check(vec![sent()], vec![outgoing(1)], &Outgoing::Waits(waits(1)));
         check(vec![], vec![both], &Outgoing::Waits(waits(3)));
     }
+    #[test]
+    fn what_is_taken_back_keeps_all_that_nothing_newer_has_come_for() {
+        let writes = |user: &str, change, failures| Writes {
+            outgoing: vec![StoredOutgoing {
+                server: "remote.example".into(),
+                user_id: UserId::parse(user).expect("is a user id"),
+                change,
+            }],
+            destinations: vec![StoredDestination {
+                server: "remote.example".into(),
+                succeeded_ts: 0,
+                failed_ts: 1,
+                retry_ts: 2,
+                failures,
+            }],
+            ..Writes::default()
+        };
+        let (mut failed, mut pending) = (Pending::default(), Pending::default());
+        failed.add(writes("@older:b", 1, 1));
+        failed.add(writes("@both:b", 1, 1));
+        pending.add(writes("@both:b", 2, 2));
+        pending.add(writes("@newer:b", 2, 2));
+        pending.take_back(failed);
+        let mut waits: Vec<_> = pending.outgoing["remote.example"]
+            .values()
+            .filter_map(Outgoing::waits)
+            .map(|record| (record.user_id.as_str(), record.change))
+            .collect();
+        waits.sort_unstable();
+        assert_eq!(waits, [("@both:b", 2), ("@newer:b", 2), ("@older:b", 1)]);
+        assert_eq!(pending.destinations["remote.example"].failures, 2);
+        assert_eq!(pending.len(), 3 + 1);
+    }
 }
