@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, Origins};
 use crate::engine::Engine;
-use crate::federation::{FederationClient, Identity, KeyRing, Sender, SystemNames};
+use crate::federation::{FederationClient, Identity, KeyRing, Seen, Sender, SystemNames};
 use crate::http::{self, OurKeys};
 use crate::problems::Problems;
 
@@ -89,6 +89,7 @@ pub(super) fn begin(
         }),
         allowed,
         sender: Some(sender.clone()),
+        seen: Seen::new(),
     };
     (federation, sender)
 }

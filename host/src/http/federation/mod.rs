@@ -47,6 +47,8 @@ pub struct Federation {
     pub allowed: Option<Arc<BTreeSet<OwnedServerName>>>,
     /// What sends to the others, and is told who has spoken: they are there. Nothing where nothing is sent.
     pub sender: Option<Sender>,
+    /// What was taken already, by whichever listener.
+    pub seen: Seen,
 }
 
 /// What the handlers work with.
@@ -54,7 +56,6 @@ pub struct Federation {
 struct FederationApi {
     federation: Federation,
     engine: Engine,
-    seen: Seen,
     large_bodies: Arc<Semaphore>,
     readers: Arc<Semaphore>,
     metrics: ReceivedMetrics,
@@ -65,7 +66,6 @@ pub(super) fn routes(engine: Engine, federation: &Federation) -> Router {
     let api = FederationApi {
         federation: federation.clone(),
         engine,
-        seen: Seen::new(),
         large_bodies: Arc::new(Semaphore::new(LARGE_BODIES)),
         readers: Arc::new(Semaphore::new(READERS)),
         metrics: ReceivedMetrics::new(),

@@ -102,7 +102,7 @@ async fn receive(
         sender.heard_from(origin.as_str());
     }
     let answer = transaction.answer();
-    let in_flight = match api.seen.begin(&origin, transaction_id).await {
+    let in_flight = match api.federation.seen.begin(&origin, transaction_id).await {
         Begun::New(in_flight) => in_flight,
         Begun::Taken => return Ok((Received::Repeated, answer)),
         Begun::Busy => return Err(BUSY),

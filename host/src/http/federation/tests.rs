@@ -44,6 +44,29 @@ async fn a_transaction_is_taken_once_and_answered_again() {
 }
 
 #[tokio::test]
+async fn a_transaction_that_one_listener_has_taken_no_other_takes_again() {
+    let mut server = Server::new();
+    check(
+        "once",
+        &server.send("1", &olga_is("online", "first")).await,
+        "200",
+    );
+    std::mem::swap(&mut server.router, &mut server.other_listener);
+    check(
+        "again",
+        &server.send("1", &olga_is("busy", "second")).await,
+        "200",
+    );
+    assert_eq!(server.olga().await, "online first");
+    check(
+        "another",
+        &server.send("2", &olga_is("busy", "third")).await,
+        "200",
+    );
+    assert_eq!(server.olga().await, "busy third");
+}
+
+#[tokio::test]
 async fn a_request_whose_sender_or_body_cannot_be_read_is_refused() {
     let (server, uri, body) = (Server::new(), format!("{SEND}1"), olga_is("online", "forged"));
     let good = other().header("PUT", &uri, HERE, Some(&body));

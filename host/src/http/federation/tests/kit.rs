@@ -22,7 +22,7 @@ use crate::config::Resource;
 use crate::directory::StaticSource;
 use crate::engine::{Engine, Setup};
 use crate::federation::signing::Signer;
-use crate::federation::{KeyFetcher, KeyRing};
+use crate::federation::{KeyFetcher, KeyRing, Seen};
 use crate::http::federation::{Federation, OurKeys};
 use crate::http::{Services, router};
 use crate::metrics::Exposition;
@@ -68,6 +68,8 @@ pub(super) fn ours() -> Signer {
 /// A server on which Alice shares a room with Olga of another one.
 pub(super) struct Server {
     pub(super) router: Router,
+    /// That of another listener.
+    pub(super) other_listener: Router,
     pub(super) keys: Arc<Keys>,
 }
 
@@ -97,6 +99,7 @@ impl Server {
             keys: KeyRing::new(clock, Arc::<Keys>::clone(&keys)),
             allowed: None,
             sender: None,
+            seen: Seen::new(),
         };
         set(&mut federation);
         let services = Services {
@@ -105,8 +108,10 @@ impl Server {
             federation: Some(federation),
         };
         let resources = BTreeSet::from([Resource::Client, Resource::Federation]);
+        let listener = || router(&services, &resources, &CancellationToken::new());
         Self {
-            router: router(&services, &resources, &CancellationToken::new()),
+            router: listener(),
+            other_listener: listener(),
             keys,
         }
     }
