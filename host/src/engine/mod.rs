@@ -72,6 +72,9 @@ use crate::engine::writer::{Command, QUEUE, Stored, Writer};
 
 /// How long a PUT waits for a place in a full queue.
 const QUEUE_WAIT: Duration = Duration::from_secs(1);
+/// How much earlier than after 25 min signs of life are sent at most. Each user has a share of their own, lest those of all who
+/// changed in one moment go out in one.
+const PING_SPREAD: Duration = Duration::from_mins(5);
 /// What a client is told that found the queue full.
 const OVERLOADED: Overloaded = Overloaded {
     retry_after: Duration::from_secs(1),
@@ -155,6 +158,7 @@ impl Engine {
             last_active_granularity: ms(presence.last_active_granularity),
             idle_timeout: ms(presence.idle_timeout),
             sync_online_timeout: ms(presence.sync_online_timeout),
+            federation_ping_spread: ms(PING_SPREAD),
             ..Timing::default()
         };
         // Without clients that say that somebody is there, nobody times out: modules alone say who is what.

@@ -161,7 +161,7 @@ impl Presence {
     /// a device of theirs had been seen at `now`, and active when they last were. A sync of a real device leaves
     /// it to time out, an explicit [`set`](Self::set) ends it. A time after `now` is taken as `now`.
     pub fn restore(&mut self, user: UserKey, origin: Origin, presence: UserPresence, now: u64) {
-        let timing = self.timing;
+        let timing = self.timing.of(user);
         self.edit(user, |user| {
             *user = User::restored(&timing, origin, presence, now);
         });
@@ -184,7 +184,7 @@ impl Presence {
         while let Some(user) = self.timeouts.first_due(now) {
             if self.update(user, now, |_| ()) == Change::WorthTelling {
                 expired.changed.push(user);
-            } else if self.users[user.index()].needs_ping(&self.timing, now) {
+            } else if self.users[user.index()].needs_ping(&self.timing.of(user), now) {
                 self.told(user, now);
                 expired.pings.push(user);
             }
@@ -193,7 +193,7 @@ impl Presence {
     }
 
     fn update(&mut self, key: UserKey, now: u64, event: impl FnOnce(&mut User)) -> Change {
-        let timing = self.timing;
+        let timing = self.timing.of(key);
         self.edit(key, |user| {
             let before = user.presence().clone();
             user.pass_time(&timing, now);
@@ -217,11 +217,12 @@ impl Presence {
         if self.users.len() <= key.index() {
             self.users.resize_with(key.index() + 1, User::default);
         }
+        let timing = self.timing.of(key);
         let user = &mut self.users[key.index()];
-        let scheduled = user.next_timeout(&self.timing);
+        let scheduled = user.next_timeout(&timing);
         let outcome = change(user);
         self.timeouts
-            .reschedule(key, scheduled, user.next_timeout(&self.timing));
+            .reschedule(key, scheduled, user.next_timeout(&timing));
         outcome
     }
 }

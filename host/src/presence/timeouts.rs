@@ -28,9 +28,25 @@ pub struct Timing {
     /// After how long without an update other servers are told again of a user who is not offline, lest they
     /// take them for offline. Default: 25 minutes.
     pub federation_ping_interval: u64,
+    /// By how much less, at most, a user's pings come: each user's by a share of their own, so that those of all who changed in
+    /// the same moment do not come in one. Default: 0.
+    pub federation_ping_spread: u64,
 }
 
 impl Timing {
+    /// That of a user: with their own share of the spread.
+    pub(super) fn of(self, user: UserKey) -> Self {
+        // By the golden ratio, neighbouring numbers lie far apart and any number of them evenly.
+        let place = u128::from(user.0.wrapping_mul(0x9E37_79B9));
+        let share = (place * u128::from(self.federation_ping_spread)) >> 32;
+        let share = u64::try_from(share).unwrap_or(u64::MAX);
+        Self {
+            federation_ping_interval: self.federation_ping_interval.saturating_sub(share),
+            federation_ping_spread: 0,
+            ..self
+        }
+    }
+
     /// For `presence.enabled: untracked`: whoever sets states also ends them, so no state times out. Other
     /// servers still do take a user for offline of whom they hear nothing, so pings go on.
     #[must_use]
@@ -54,6 +70,7 @@ impl Default for Timing {
             busy_timeout: 60 * 60_000,
             federation_timeout: 30 * 60_000,
             federation_ping_interval: 25 * 60_000,
+            federation_ping_spread: 0,
         }
     }
 }

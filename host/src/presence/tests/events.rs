@@ -91,16 +91,26 @@ pub(super) fn entries(longest_wait: u64) -> impl Strategy<Value = Vec<Entry>> {
 }
 
 pub(super) fn timings() -> impl Strategy<Value = Timing> {
-    (0..12_u64, 0..30_u64, 0..30_u64, 0..60_u64, 0..60_u64, 0..60_u64).prop_map(
-        |(granularity, idle, sync_online, busy, federation, ping)| Timing {
-            last_active_granularity: granularity,
-            idle_timeout: idle,
-            sync_online_timeout: sync_online,
-            busy_timeout: busy,
-            federation_timeout: federation,
-            federation_ping_interval: ping,
-        },
+    (
+        0..12_u64,
+        0..30_u64,
+        0..30_u64,
+        0..60_u64,
+        0..60_u64,
+        0..60_u64,
+        0..20_u64,
     )
+        .prop_map(
+            |(granularity, idle, sync_online, busy, federation, ping, spread)| Timing {
+                last_active_granularity: granularity,
+                idle_timeout: idle,
+                sync_online_timeout: sync_online,
+                busy_timeout: busy,
+                federation_timeout: federation,
+                federation_ping_interval: ping,
+                federation_ping_spread: spread,
+            },
+        )
 }
 
 fn origin(user: u32) -> Origin {

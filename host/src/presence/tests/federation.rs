@@ -74,6 +74,27 @@ fn the_ping_is_due_after_more_than_twenty_five_minutes_and_again() {
 }
 
 #[test]
+fn the_pings_of_who_changed_in_one_moment_come_spread_in_time_and_each_evenly() {
+    const USERS: u32 = 1_000;
+    let mut presence = Presence::new(Timing {
+        federation_ping_spread: 5 * MINUTE,
+        ..Timing::default()
+    });
+    let start = 1_000 * MINUTE;
+    for user in 0..USERS {
+        let _ = presence.sync_started(UserKey(user), &DeviceId::from("A"), Unavailable, start);
+    }
+    let mut pinged = |minute: u64| presence.expire(start + minute * MINUTE).pings;
+    assert_eq!(pinged(20), []);
+    let first: Vec<_> = (21..=25).map(&mut pinged).collect();
+    for pings in &first {
+        assert!((190..=210).contains(&pings.len()), "{}", pings.len());
+    }
+    // Number 0 is the one whose share is nothing.
+    assert_eq!(pinged(26), [UserKey(0)]);
+}
+
+#[test]
 fn a_change_that_is_told_puts_the_ping_off() {
     let mut scene = Scene::new();
     let _ = scene.start_sync("A", Unavailable);

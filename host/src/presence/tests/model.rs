@@ -78,7 +78,7 @@ fn tick(timing: &Timing, devices: &mut Devices, now: u64, outcome: &mut Outcome)
         if !told
             && user != REMOTE
             && presence.state != Offline
-            && silent_for > timing.federation_ping_interval
+            && silent_for > timing.of(UserKey(user)).federation_ping_interval
         {
             presence.last_federation_update_ts = now;
             outcome.pings.push((now, user));

@@ -60,7 +60,7 @@ fn assert_timeouts_in_step(presence: &Presence) {
     let mut expected: Vec<_> = (0..)
         .map(UserKey)
         .zip(&presence.users)
-        .filter_map(|(key, user)| Some((user.next_timeout(&presence.timing)?, key)))
+        .filter_map(|(key, user)| Some((user.next_timeout(&presence.timing.of(key))?, key)))
         .collect();
     expected.sort();
     assert_eq!(presence.timeouts.entries(), expected);

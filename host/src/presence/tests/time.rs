@@ -161,6 +161,7 @@ const CONFIGURED: Timing = Timing {
     busy_timeout: 2 * HOUR,
     federation_timeout: 50 * MINUTE,
     federation_ping_interval: 40 * MINUTE,
+    federation_ping_spread: 0,
 };
 
 // Synapse tests/handlers/test_presence.py: test_sync_online_timeout, test_idle_timeout,
