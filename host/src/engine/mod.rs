@@ -375,7 +375,11 @@ impl Shared {
     fn refresh_metrics(&self) {
         let changes = self.commands.max_capacity() - self.commands.capacity();
         self.metrics.waiting(changes, self.waiting.waiter_count());
-        self.metrics.timers(self.world.read().presence.timeout_count());
+        {
+            let world = self.world.read();
+            self.metrics.timers(world.presence.timeout_count());
+            self.metrics.waiting_for_servers(world.destinations.len());
+        }
         for feed in self.feeds().iter() {
             feed.refresh_metrics();
         }

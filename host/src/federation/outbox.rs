@@ -59,3 +59,10 @@ pub struct Contact {
     /// How often in a row it was not reached.
     pub failures: u32,
 }
+
+impl Contact {
+    /// Whether the homeserver did not take the last transaction, and is left alone for a while.
+    pub fn is_left_alone(&self) -> bool {
+        self.failures > 0 || self.retry_ts > 0
+    }
+}

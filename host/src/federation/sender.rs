@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::federation::outbox::{Contact, Outbox, Waits};
 use crate::federation::sender::backoff::LAST_RETRY;
 use crate::federation::sender::standing::{Lane, Standing, State};
+use crate::metrics::{OnScrape, Sent, SentMetrics, on_scrape};
 
 /// The most states of an EDU, as Synapse sends and takes them.
 const STATES_AN_EDU: usize = 50;
@@ -81,8 +82,11 @@ pub struct Sending<O> {
 #[derive(Clone)]
 pub struct Sender {
     heard: mpsc::Sender<Arc<str>>,
-    contacts: Arc<parking_lot::RwLock<HashMap<Arc<str>, Contact>>>,
+    contacts: Contacts,
+    _on_scrape: Arc<OnScrape>,
 }
+
+type Contacts = Arc<parking_lot::RwLock<HashMap<Arc<str>, Contact>>>;
 
 impl Sender {
     /// Starts on the present runtime.
@@ -95,8 +99,9 @@ impl Sender {
             known,
             stop,
         } = sending;
-        let (heard, hears) = mpsc::channel(HEARD);
-        let contacts = Arc::default();
+        let (heard, speakers) = mpsc::channel(HEARD);
+        let (contacts, metrics) = (Contacts::default(), SentMetrics::new());
+        let on_scrape = refreshing(&contacts, metrics.clone());
         let mut dispatch = Dispatch {
             clock,
             origin,
@@ -109,12 +114,17 @@ impl Sender {
             running: JoinSet::new(),
             running_in: [0; 2],
             delays: DelayQueue::new(),
+            metrics,
         };
         for contact in known {
             dispatch.remember(contact);
         }
-        tokio::spawn(dispatch.run(hears, stop));
-        Self { heard, contacts }
+        tokio::spawn(dispatch.run(speakers, stop));
+        Self {
+            heard,
+            contacts,
+            _on_scrape: Arc::new(on_scrape),
+        }
     }
 
     /// A homeserver has spoken to us, so it is there: what waits for it need not wait longer.
@@ -143,7 +153,7 @@ struct Dispatch<O: Outbox> {
     origin: Arc<str>,
     outbox: Arc<O>,
     carrier: Arc<dyn Carrier>,
-    contacts: Arc<parking_lot::RwLock<HashMap<Arc<str>, Contact>>>,
+    contacts: Contacts,
     destinations: HashMap<Arc<str>, Standing>,
     proven: VecDeque<Arc<str>>,
     unproven: VecDeque<Arc<str>>,
@@ -151,6 +161,7 @@ struct Dispatch<O: Outbox> {
     /// By lane.
     running_in: [usize; 2],
     delays: DelayQueue<Arc<str>>,
+    metrics: SentMetrics,
 }
 
 /// A transaction that has ended.
@@ -164,7 +175,7 @@ struct Ended {
 type More = bool;
 
 impl<O: Outbox> Dispatch<O> {
-    async fn run(mut self, mut hears: mpsc::Receiver<Arc<str>>, stop: CancellationToken) {
+    async fn run(mut self, mut speakers: mpsc::Receiver<Arc<str>>, stop: CancellationToken) {
         loop {
             tokio::select! {
                 servers = self.outbox.waiting() => {
@@ -178,10 +189,11 @@ impl<O: Outbox> Dispatch<O> {
                     }
                 }
                 Some(expired) = self.delays.next() => self.try_again(&expired.into_inner()),
-                Some(server) = hears.recv() => self.try_again(&server),
+                Some(server) = speakers.recv() => self.try_again(&server),
                 () = stop.cancelled() => return,
             }
             self.begin_what_may();
+            self.metrics.running(self.running_in.iter().sum());
         }
     }
 
@@ -245,8 +257,9 @@ impl<O: Outbox> Dispatch<O> {
                 self.running_in[lane as usize] += 1;
                 let (outbox, carrier) = (Arc::clone(&self.outbox), Arc::clone(&self.carrier));
                 let (origin, now) = (Arc::clone(&self.origin), self.clock.now_ms());
+                let metrics = self.metrics.clone();
                 self.running.spawn(async move {
-                    let outcome = send(&*outbox, &*carrier, (&origin, &server), now).await;
+                    let outcome = send(&*outbox, &*carrier, (&origin, &server), now, &metrics).await;
                     Ended {
                         server,
                         lane,
@@ -317,12 +330,26 @@ impl<O: Outbox> Dispatch<O> {
     }
 }
 
+/// Counts the homeservers when the metrics are read.
+fn refreshing(contacts: &Contacts, metrics: SentMetrics) -> OnScrape {
+    let contacts = Arc::downgrade(contacts);
+    on_scrape(move || {
+        if let Some(contacts) = contacts.upgrade() {
+            let contacts = contacts.read();
+            let left_alone = contacts.values().filter(|contact| contact.is_left_alone());
+            let left_alone = left_alone.count();
+            metrics.destinations(contacts.len() - left_alone, left_alone);
+        }
+    })
+}
+
 /// Sends what waits for a homeserver, as far as it fits into a transaction.
 async fn send<O: Outbox>(
     outbox: &O,
     carrier: &dyn Carrier,
     (origin, server): (&str, &str),
     now: u64,
+    metrics: &SentMetrics,
 ) -> Result<More, Undelivered> {
     let taken = outbox.take(server, STATES_AN_EDU * EDUS_A_TRANSACTION, BYTES_A_TRANSACTION);
     if taken.entries.is_empty() {
@@ -334,8 +361,18 @@ async fn send<O: Outbox>(
         .chunks(STATES_AN_EDU)
         .map(|push| json!({ "edu_type": "m.presence", "content": { "push": push } }))
         .collect();
+    let (edu_count, state_count) = (edus.len(), taken.entries.len());
     let body = json!({ "origin": origin, "origin_server_ts": now, "pdus": [], "edus": edus });
     let outcome = carrier.carry(server, &outbox.transaction_id(), body).await;
+    metrics.transaction(match outcome {
+        Ok(()) => Sent::Ok,
+        Err(Undelivered::Away(_)) => Sent::Away,
+        Err(Undelivered::TooMany(_)) => Sent::Limited,
+        Err(Undelivered::Refused(_)) => Sent::Refused,
+    });
+    if outcome.is_ok() {
+        metrics.taken(edu_count, state_count);
+    }
     match outcome {
         Ok(()) | Err(Undelivered::Refused(_)) => outbox.arrived(server, taken.load),
         Err(_) => outbox.take_back(server, taken.load),

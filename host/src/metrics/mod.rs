@@ -14,6 +14,7 @@ mod presence;
 mod process;
 mod received;
 mod scrape;
+mod sent;
 mod storage;
 
 pub use crate::metrics::exposition::{CONTENT_TYPE, Exposition, InstallError, UPKEEP_INTERVAL};
@@ -23,4 +24,5 @@ pub use crate::metrics::names::{ALL, Kind, Metric};
 pub use crate::metrics::presence::{Limited, Locality, NotifyReason, PresenceMetrics, Read};
 pub use crate::metrics::received::{Entry, KeyFetch, Received, ReceivedMetrics};
 pub use crate::metrics::scrape::{OnScrape, on_scrape};
+pub use crate::metrics::sent::{Sent, SentMetrics};
 pub use crate::metrics::storage::StorageMetrics;

@@ -102,6 +102,19 @@ metrics! {
     FEDERATION_KEY_FETCHES = "presence_router_federation_key_fetches_total", Kind::Counter, ["outcome"],
         "Times that keys of another server were needed and not there, by what became of it.";
 
+    FEDERATION_SENT = "presence_router_federation_sent_transactions_total", Kind::Counter, ["outcome"],
+        "Transactions to other servers that have ended, by their outcome.";
+    FEDERATION_SENT_EDUS = "synapse_federation_client_sent_edus_total", Kind::Counter, [],
+        "EDUs in transactions that other servers have taken.";
+    FEDERATION_SENT_STATES = "presence_router_federation_sent_states_total", Kind::Counter, [],
+        "States of users in transactions that other servers have taken.";
+    FEDERATION_SENDING = "synapse_federation_transaction_queue_pending_destinations", Kind::Gauge, [],
+        "Other servers to which a transaction is on its way.";
+    FEDERATION_WAITING = "synapse_federation_transaction_queue_pending_edus", Kind::Gauge, [],
+        "States that wait to be sent to other servers, each user once for a server.";
+    DESTINATIONS = "presence_router_destinations", Kind::Gauge, ["state"],
+        "Other servers to which something was sent, by how they were reached last: up or backing_off.";
+
     MODULE_CALLS = "presence_router_module_calls_total", Kind::Counter, ["module", "method", "outcome"],
         "Calls to a module that have ended, by their outcome.";
     MODULE_CALL_SECONDS = "presence_router_module_call_duration_seconds", Kind::Histogram(CALL_SECONDS), ["module", "method"],

@@ -5,8 +5,8 @@ use presence_router_api::PresenceState;
 
 use crate::metrics::names::{
     CHANGES_WAITING, CURRENT_STATES, FEDERATION_IN, FEDERATION_OUT, FEDERATION_STRANGERS_REFUSED,
-    GET_UPDATES, LIMITED, NOTIFIED, NOTIFY_REASON, OVERLOADED, PRESENCE_UPDATES, STATE_TRANSITION,
-    SYNCS_WAITING, TIMERS, TIMERS_FIRED, USERS,
+    FEDERATION_WAITING, GET_UPDATES, LIMITED, NOTIFIED, NOTIFY_REASON, OVERLOADED, PRESENCE_UPDATES,
+    STATE_TRANSITION, SYNCS_WAITING, TIMERS, TIMERS_FIRED, USERS,
 };
 use crate::metrics::process::number;
 
@@ -89,6 +89,7 @@ pub struct PresenceMetrics {
     overloaded: Counter,
     limited: [Counter; 2],
     syncs_waiting: Gauge,
+    waiting_for_servers: Gauge,
 }
 
 impl PresenceMetrics {
@@ -120,6 +121,7 @@ impl PresenceMetrics {
             overloaded: OVERLOADED.counter([]),
             limited: ["put", "sync"].map(|request| LIMITED.counter([request])),
             syncs_waiting: SYNCS_WAITING.gauge([]),
+            waiting_for_servers: FEDERATION_WAITING.gauge([]),
         }
     }
 
@@ -188,6 +190,11 @@ impl PresenceMetrics {
     pub fn waiting(&self, changes: usize, syncs: usize) {
         self.changes_waiting.set(number(changes as u64));
         self.syncs_waiting.set(number(syncs as u64));
+    }
+
+    /// So many pairs of a user and another server wait for the user's state to be sent there.
+    pub fn waiting_for_servers(&self, pairs: usize) {
+        self.waiting_for_servers.set(number(pairs as u64));
     }
 }
 

@@ -35,7 +35,7 @@ pub enum DestinationState {
     Untried,
     /// It took the last transaction.
     Up,
-    /// It did not, and is left alone for a while.
+    /// It did not, or asked for a rest, and is left alone for a while.
     BackingOff,
 }
 
@@ -57,7 +57,7 @@ impl Inner {
                 destination: server.to_string(),
                 state: match contact {
                     None => DestinationState::Untried,
-                    Some(contact) if contact.failures > 0 => DestinationState::BackingOff,
+                    Some(contact) if contact.is_left_alone() => DestinationState::BackingOff,
                     Some(_) => DestinationState::Up,
                 },
                 waiting,

@@ -13,6 +13,7 @@ use crate::config::Tracking;
 use crate::directory::StaticSource;
 use crate::engine::tests::kit::{CALL_TIMEOUT, Client, Routed, clock, directory, has_rooms, id, setup};
 use crate::engine::{Engine, SetPresence};
+use crate::metrics::Exposition;
 use crate::modules::puppet::Puppet;
 
 const AT_OTHER: &str = "@olga:other.test";
@@ -21,9 +22,9 @@ const ROOM: &str = "!0:example.org";
 /// Less than the time after which other servers are due a sign of life of anybody, by more than a moment.
 const ALMOST: Duration = Duration::from_secs(20 * 60 - 15);
 const MOMENT: Duration = Duration::from_secs(10);
-
 /// After `ALMOST` it is due within so many moments.
 const MOMENTS: u32 = 5 * 6 + 3;
+
 /// A server whose rooms have members of other homeservers.
 struct Server {
     engine: Engine,
@@ -129,6 +130,8 @@ fn to(recipients: &'static [&'static str]) -> Puppet {
 
 #[tokio::test(start_paused = true)]
 async fn a_change_waits_once_for_each_homeserver_in_a_room_and_is_sent_as_it_is_by_then() {
+    let (recorder, exposition) = Exposition::for_test();
+    let _recorded = metrics::set_default_local_recorder(&recorder);
     let two = ["@olga:other.test", "@oscar:other.test", AT_THIRD];
     let server = Server::start(&with_remote(
         &[&["alice", "bob"], &["alice", "carol"], &["dave"]],
@@ -140,6 +143,8 @@ async fn a_change_waits_once_for_each_homeserver_in_a_room_and_is_sent_as_it_is_
     alice.put(Unavailable, "later").await;
     // Dave shares a room with nobody.
     server.client("dave").put(Online, "").await;
+    let waiting = "synapse_federation_transaction_queue_pending_edus 2";
+    assert!(exposition.render().lines().any(|line| line == waiting));
     assert_eq!(server.taken_for(AT_OTHER), ["@alice:example.org unavailable"]);
     assert_eq!(server.taken_for(AT_THIRD), ["@alice:example.org unavailable"]);
     assert!(server.nothing_waits());

@@ -9,6 +9,7 @@ use tokio::time::{Instant, advance};
 use super::*;
 use crate::clock::TokioClock;
 use crate::federation::outbox::Taken;
+use crate::metrics::Exposition;
 
 /// Users by number, for destinations by name.
 #[derive(Default)]
@@ -235,7 +236,10 @@ async fn what_did_not_arrive_is_tried_again_ever_later_with_what_has_come_meanwh
     bench.roads.mood("other.test", Mood::Fail);
     bench.desk.put("other.test", [1]);
     let carried = bench.roads.carried_to("other.test", 4).await;
-    let rests: Vec<_> = carried.windows(2).map(|two| two[1].at - two[0].at).collect();
+    let rests: Vec<_> = carried
+        .windows(2)
+        .map(|two| two[1].at.saturating_sub(two[0].at))
+        .collect();
     for (rest, least) in rests.iter().zip([10, 20, 40]) {
         let least = Duration::from_secs(least);
         assert!(*rest >= least && *rest <= least + least / 4, "{rests:?}");
@@ -258,7 +262,7 @@ async fn who_asks_for_rest_gets_it() {
     bench.desk.put("other.test", [1]);
     let carried = bench.roads.carried_to("other.test", 3).await;
     for two in carried.windows(2) {
-        let rest = two[1].at - two[0].at;
+        let rest = two[1].at.saturating_sub(two[0].at);
         assert!(
             rest >= Duration::from_secs(7) && rest < Duration::from_secs(8),
             "{rest:?}"
@@ -340,4 +344,48 @@ async fn an_earlier_run_s_rest_goes_on_in_the_next() {
         at >= Duration::from_secs(30) && at < Duration::from_secs(31),
         "{at:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_is_counted_by_what_became_of_it() {
+    let (recorder, exposition) = Exposition::for_test();
+    let _recorded = metrics::set_default_local_recorder(&recorder);
+    let bench = bench();
+    for (server, mood) in [
+        ("away.test", Mood::Fail),
+        ("limits.test", Mood::Limit(Duration::from_mins(1))),
+        ("refuses.test", Mood::Refuse),
+        ("hangs.test", Mood::Hang),
+    ] {
+        bench.roads.mood(server, mood);
+        bench.desk.put(server, [0]);
+    }
+    bench.desk.put("good.test", 0..51);
+    for server in [
+        "away.test",
+        "limits.test",
+        "refuses.test",
+        "hangs.test",
+        "good.test",
+    ] {
+        bench.roads.carried_to(server, 1).await;
+    }
+    let ended = || bench.sender.contacts().len() == 4;
+    while !ended() {
+        tokio::task::yield_now().await;
+    }
+    let text = exposition.render();
+    for line in [
+        r#"presence_router_federation_sent_transactions_total{outcome="ok"} 1"#,
+        r#"presence_router_federation_sent_transactions_total{outcome="away"} 1"#,
+        r#"presence_router_federation_sent_transactions_total{outcome="limited"} 1"#,
+        r#"presence_router_federation_sent_transactions_total{outcome="refused"} 1"#,
+        "synapse_federation_client_sent_edus_total 2",
+        "presence_router_federation_sent_states_total 51",
+        "synapse_federation_transaction_queue_pending_destinations 1",
+        r#"presence_router_destinations{state="up"} 2"#,
+        r#"presence_router_destinations{state="backing_off"} 2"#,
+    ] {
+        assert!(text.lines().any(|got| got == line), "{line}\nis not in\n{text}");
+    }
 }
