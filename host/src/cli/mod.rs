@@ -47,6 +47,7 @@ Examples:
   presence-router modules list -c homeserver.yaml how do the modules of the running server fare?
   presence-router explain --from @a:x --to @b:x -c homeserver.yaml
                                                   does b see the presence of a, and by what?
+  presence-router destinations -c homeserver.yaml how are other homeservers reached, what waits?
 
 Exit codes: 0 fine, 1 refused, 2 wrong usage.";
 
@@ -90,6 +91,10 @@ enum Command {
     /// each module says of the two. Modules are asked as for a sync, and nothing is delivered. Either answer is an answer: the
     /// exit code is 1 only when there is none.
     Explain(admin::Explain),
+    /// Shows how other homeservers are reached, and how much waits for each
+    ///
+    /// Asks the running server, by the `admin_socket` of its config. The exit code is 1 when there is no federation.
+    Destinations(admin::Destinations),
     /// Makes a key to sign requests to other servers by
     ///
     /// The file is in Synapse's format and goes into `signing_key_path`. It is readable for its owner alone, and is the proof
@@ -158,6 +163,7 @@ pub fn main() -> ExitCode {
             (arguments.output.format, lock::lock(&arguments))
         }
         Command::Explain(arguments) => (arguments.format(), admin::explain(&arguments)),
+        Command::Destinations(arguments) => (arguments.format(), admin::destinations(&arguments)),
         Command::GenerateKeys(arguments) => {
             (arguments.output.format, generate_keys::generate_keys(&arguments))
         }

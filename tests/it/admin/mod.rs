@@ -1,5 +1,6 @@
 //! Looking at a running server and changing it: the admin socket, and the commands that use it.
 
+mod destinations;
 mod explain;
 mod socket;
 

@@ -1,8 +1,9 @@
-//! `modules ...` and `explain`: what an operator asks of a running server, over its admin socket.
+//! `modules ...`, `explain` and `destinations`: what an operator asks of a running server, over its admin socket.
 //!
 //! Knows the paths of the operator's API and how its answers read; with JSON, what the server answers is printed as it is.
 
 mod client;
+mod destinations;
 mod explanation;
 mod table;
 
@@ -18,7 +19,7 @@ use crate::cli::{Format, Outcome, Output};
 use crate::clock::{Clock, SystemClock};
 use crate::config;
 use crate::engine::Explanation;
-use crate::http::admin::{EXPLAIN, MODULES, ModuleList, Operation, Refused};
+use crate::http::admin::{DESTINATIONS, DestinationList, EXPLAIN, MODULES, ModuleList, Operation, Refused};
 use crate::operations::{Changed, Step, What};
 use crate::problems::Problems;
 
@@ -56,6 +57,13 @@ pub(in crate::cli) struct Explain {
     /// Who sees it, or does not
     #[arg(long, value_name = "USER")]
     to: UserId,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// The arguments of `destinations`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Destinations {
     #[command(flatten)]
     server: Server,
 }
@@ -106,6 +114,12 @@ impl Explain {
     }
 }
 
+impl Destinations {
+    pub(in crate::cli) fn format(&self) -> Format {
+        self.server.output.format
+    }
+}
+
 pub(in crate::cli) fn modules(command: &Modules) -> Outcome {
     match command {
         Modules::List(server) => list(server),
@@ -129,6 +143,20 @@ pub(in crate::cli) fn explain(arguments: &Explain) -> Outcome {
     }
     arguments.server.print(&answer, |explanation: &Explanation| {
         explanation::text(explanation)
+    })
+}
+
+pub(in crate::cli) fn destinations(arguments: &Destinations) -> Outcome {
+    let answer = arguments.server.ask(&Request {
+        method: "GET",
+        path: DESTINATIONS.to_owned(),
+        timeout: LOOK_TIMEOUT,
+    })?;
+    if !answer.is_ok() {
+        return arguments.server.refused(&answer, None);
+    }
+    arguments.server.print(&answer, |list: &DestinationList| {
+        destinations::text(&list.destinations, SystemClock.now_ms())
     })
 }
 

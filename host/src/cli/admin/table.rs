@@ -27,26 +27,36 @@ pub(super) fn text(modules: &[ModuleStatus], now: u64) -> String {
     if modules.is_empty() {
         return "no module is loaded".to_owned();
     }
-    let rows: Vec<_> = modules.iter().map(|module| row(module, now)).collect();
-    let mut lines = vec![HEADINGS.map(str::to_owned)];
-    lines.extend(rows);
-    let widths: Vec<usize> = (0..HEADINGS.len())
-        .map(|column| lines.iter().map(|cells| width(cells, column)).max().unwrap_or(0))
-        .collect();
-    let mut text: Vec<String> = lines.iter().map(|cells| aligned(cells, &widths)).collect();
+    let rows = modules.iter().map(|module| row(module, now));
+    let mut text = lines(HEADINGS, &WORDS, rows);
     text.extend(modules.iter().filter_map(notes));
     text.join("\n")
+}
+
+/// The headings and the rows, with their columns in line: to the left those of words, all others to the right.
+pub(super) fn lines<const COLUMNS: usize>(
+    headings: [&str; COLUMNS],
+    words: &[usize],
+    rows: impl Iterator<Item = [String; COLUMNS]>,
+) -> Vec<String> {
+    let mut lines = vec![headings.map(str::to_owned)];
+    lines.extend(rows);
+    let widths: Vec<usize> = (0..COLUMNS)
+        .map(|column| lines.iter().map(|cells| width(cells, column)).max().unwrap_or(0))
+        .collect();
+    let aligned = lines.iter().map(|cells| aligned(cells, words, &widths));
+    aligned.collect()
 }
 
 fn width(cells: &[String], column: usize) -> usize {
     cells.get(column).map_or(0, |cell| cell.chars().count())
 }
 
-fn aligned(cells: &[String], widths: &[usize]) -> String {
+fn aligned(cells: &[String], words: &[usize], widths: &[usize]) -> String {
     let cells = cells.iter().zip(widths).enumerate();
     let cells: Vec<_> = cells
         .map(|(column, (cell, width))| {
-            if WORDS.contains(&column) {
+            if words.contains(&column) {
                 format!("{cell:<width$}")
             } else {
                 format!("{cell:>width$}")
@@ -111,7 +121,12 @@ fn digits(ms: f64) -> String {
 }
 
 /// How long ago, by its two largest units.
-fn age(ms: u64) -> String {
+pub(super) fn age(ms: u64) -> String {
+    format!("{} ago", span(ms))
+}
+
+/// A time by its two largest units.
+pub(super) fn span(ms: u64) -> String {
     const UNITS: [(&str, u64); 4] = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
     let seconds = ms / 1_000;
     let first = UNITS.iter().position(|(_, unit)| seconds >= *unit).unwrap_or(3);
@@ -121,7 +136,7 @@ fn age(ms: u64) -> String {
         rest %= unit;
         format!("{count}{name}")
     });
-    format!("{} ago", parts.collect::<String>())
+    parts.collect()
 }
 
 /// What a row has no room for.

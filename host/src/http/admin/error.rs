@@ -44,6 +44,9 @@ pub(super) enum AdminError {
     /// `from` or `to` is missing, or no user id.
     #[error("{0}")]
     BadQuery(String),
+    /// This server speaks to no other.
+    #[error("there is no federation; give the config a `signing_key_path`, and start the server again")]
+    NoFederation,
     /// No such path.
     #[error("there is no such endpoint")]
     UnknownEndpoint,
@@ -74,7 +77,7 @@ impl AdminError {
         match self {
             Self::NotDone(not_done, None) if not_done.step == Step::Find => StatusCode::NOT_FOUND,
             Self::NotDone(..) => StatusCode::CONFLICT,
-            Self::NoSuchModule { .. } | Self::UnknownEndpoint => StatusCode::NOT_FOUND,
+            Self::NoSuchModule { .. } | Self::NoFederation | Self::UnknownEndpoint => StatusCode::NOT_FOUND,
             Self::BadQuery(_) => StatusCode::BAD_REQUEST,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Forbidden => StatusCode::FORBIDDEN,

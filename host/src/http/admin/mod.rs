@@ -28,7 +28,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::engine::Explanation;
 use crate::http::observe;
 use crate::metrics::HttpMetrics;
-use crate::operations::{Changed, ModuleStatus, NotDone, Operations};
+use crate::operations::{Changed, DestinationStatus, ModuleStatus, NotDone, Operations};
 
 pub use crate::http::admin::error::Refused;
 pub use crate::http::admin::socket::AdminSocket;
@@ -42,6 +42,8 @@ const MAX_AT_ONCE: usize = 16;
 pub const MODULES: &str = "/modules";
 /// `GET /explain?from=..&to=..`: why one sees the other's presence, or why not.
 pub const EXPLAIN: &str = "/explain";
+/// `GET /destinations`: how other homeservers are reached, by name.
+pub const DESTINATIONS: &str = "/destinations";
 /// `GET /version`: which server this is.
 const VERSION: &str = "/version";
 
@@ -78,6 +80,13 @@ pub struct ModuleList {
     pub modules: Vec<ModuleStatus>,
 }
 
+/// The answer to `GET /destinations`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DestinationList {
+    /// By name.
+    pub destinations: Vec<DestinationStatus>,
+}
+
 /// The answer to `GET /version`.
 #[derive(Debug, Serialize)]
 struct Server {
@@ -91,6 +100,9 @@ struct Server {
 pub trait Operate: Clone + Send + Sync + 'static {
     /// The modules, in the order of the config.
     fn modules(&self) -> Vec<ModuleStatus>;
+
+    /// How other homeservers are reached, by name; nothing where there is no federation.
+    fn destinations(&self) -> Option<Vec<DestinationStatus>>;
 
     /// Changes a module.
     fn operate(
@@ -106,6 +118,10 @@ pub trait Operate: Clone + Send + Sync + 'static {
 impl Operate for Operations {
     fn modules(&self) -> Vec<ModuleStatus> {
         Self::modules(self)
+    }
+
+    fn destinations(&self) -> Option<Vec<DestinationStatus>> {
+        Self::destinations(self)
     }
 
     async fn operate(&self, operation: Operation, name: &str) -> Result<Changed, NotDone> {
@@ -162,6 +178,7 @@ fn routes<O: Operate>(operations: O, tasks: TaskTracker) -> Router {
         .route(&module, get(one::<O>))
         .route(&format!("{module}/{{operation}}"), post(operate::<O>))
         .route(EXPLAIN, get(explain::<O>))
+        .route(DESTINATIONS, get(destinations::<O>))
         .route(VERSION, get(version))
         .with_state(admin)
         .fallback(async || AdminError::UnknownEndpoint)
@@ -236,6 +253,14 @@ async fn explain<O: Operate>(
     let (from, to) = (user("from", from)?, user("to", to)?);
     let _place = admin.place()?;
     Ok(Json(admin.operations.explain(&from, &to).await))
+}
+
+async fn destinations<O: Operate>(
+    State(admin): State<Admin<O>>,
+) -> Result<Json<DestinationList>, AdminError> {
+    let destinations = admin.operations.destinations();
+    let destinations = destinations.ok_or(AdminError::NoFederation)?;
+    Ok(Json(DestinationList { destinations }))
 }
 
 fn user(key: &str, value: Option<String>) -> Result<UserId, AdminError> {

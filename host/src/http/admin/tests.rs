@@ -18,7 +18,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::engine::Decided;
 use crate::modules::Identity;
-use crate::operations::{Containment, Counts, ModuleState, Step, What};
+use crate::operations::{Containment, Counts, DestinationState, ModuleState, Step, What};
 use crate::problems::Problems;
 use crate::sha256::Sha256;
 
@@ -29,6 +29,7 @@ struct Fake {
     /// An operation takes one, and ends.
     ends: Arc<Semaphore>,
     done: Arc<Notify>,
+    destinations: Option<Vec<DestinationStatus>>,
 }
 
 impl Fake {
@@ -37,6 +38,7 @@ impl Fake {
             begun: Arc::default(),
             ends: Arc::new(Semaphore::new(1_000)),
             done: Arc::default(),
+            destinations: None,
         }
     }
 
@@ -74,6 +76,10 @@ impl Operate for Fake {
             containment: Containment::default(),
             previous: None,
         }]
+    }
+
+    fn destinations(&self) -> Option<Vec<DestinationStatus>> {
+        self.destinations.clone()
     }
 
     async fn operate(&self, operation: Operation, name: &str) -> Result<Changed, NotDone> {
@@ -193,6 +199,29 @@ async fn explanations_and_the_version_are_answered() {
         (status, &version["name"]),
         (StatusCode::OK, &json!("presence-router"))
     );
+}
+
+#[tokio::test]
+async fn other_homeservers_are_listed_where_there_is_federation() {
+    let mut fake = Fake::new();
+    let (status, body) = ask(&router_of(&fake), Method::GET, "/destinations").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert_snapshot!(body["text"].as_str().unwrap(), @"error: there is no federation; give the config a `signing_key_path`, and start the server again");
+    fake.destinations = Some(Vec::new());
+    let (status, list) = ask(&router_of(&fake), Method::GET, "/destinations").await;
+    assert_eq!((status, list), (StatusCode::OK, json!({"destinations": []})));
+    fake.destinations = Some(vec![DestinationStatus {
+        destination: "other.test".to_owned(),
+        state: DestinationState::BackingOff,
+        waiting: 3,
+        succeeded_ts: None,
+        failed_ts: Some(5),
+        failures: 2,
+        retry_ts: Some(9),
+    }]);
+    let (status, list) = ask(&router_of(&fake), Method::GET, "/destinations").await;
+    assert_eq!(status, StatusCode::OK);
+    assert_snapshot!(list, @r#"{"destinations":[{"destination":"other.test","failed_ts":5,"failures":2,"retry_ts":9,"state":"backing_off","succeeded_ts":null,"waiting":3}]}"#);
 }
 
 #[tokio::test]
