@@ -50,6 +50,7 @@ impl Engine {
             carrier,
             known: std::mem::take(&mut *shared.contacts.lock()),
             stop: shared.stop.child_token(),
+            tasks: shared.tasks.clone(),
         })
     }
 

@@ -8,30 +8,27 @@ mod backoff;
 mod standing;
 #[cfg(test)]
 mod tests;
+mod transaction;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tokio_util::time::DelayQueue;
 
 use crate::clock::Clock;
 use crate::federation::outbox::{Contact, Outbox, Waits};
 use crate::federation::sender::backoff::LAST_RETRY;
 use crate::federation::sender::standing::{Lane, Standing, State};
-use crate::metrics::{OnScrape, Sent, SentMetrics, on_scrape};
+use crate::federation::sender::transaction::send;
+use crate::metrics::{OnScrape, SentMetrics, on_scrape};
 
-/// The most states of an EDU, as Synapse sends and takes them.
-const STATES_AN_EDU: usize = 50;
-/// The most EDUs of a transaction (Matrix specification, server-server API, transactions).
-const EDUS_A_TRANSACTION: usize = 100;
-/// Beyond so many bytes of states the rest goes with the next transaction.
-const BYTES_A_TRANSACTION: usize = 1024 * 1024;
 /// How many transactions run at a time to homeservers that took the last one, and how many to all others.
 const TRANSACTIONS: usize = 64;
 /// How many homeservers that have spoken to us may wait to be noticed.
@@ -76,6 +73,8 @@ pub struct Sending<O> {
     pub known: Vec<Contact>,
     /// Ends it.
     pub stop: CancellationToken,
+    /// Where it runs; it has ended when that is over.
+    pub tasks: TaskTracker,
 }
 
 /// A running sender. Dropped, it goes on; it ends with the token that it was started with.
@@ -98,6 +97,7 @@ impl Sender {
             carrier,
             known,
             stop,
+            tasks,
         } = sending;
         let (heard, speakers) = mpsc::channel(HEARD);
         let (contacts, metrics) = (Contacts::default(), SentMetrics::new());
@@ -112,6 +112,7 @@ impl Sender {
             proven: VecDeque::new(),
             unproven: VecDeque::new(),
             running: JoinSet::new(),
+            runners: HashMap::new(),
             running_in: [0; 2],
             delays: DelayQueue::new(),
             metrics,
@@ -119,7 +120,7 @@ impl Sender {
         for contact in known {
             dispatch.remember(contact);
         }
-        tokio::spawn(dispatch.run(speakers, stop));
+        tasks.spawn(dispatch.run(speakers, stop));
         Self {
             heard,
             contacts,
@@ -157,7 +158,8 @@ struct Dispatch<O: Outbox> {
     destinations: HashMap<Arc<str>, Standing>,
     proven: VecDeque<Arc<str>>,
     unproven: VecDeque<Arc<str>>,
-    running: JoinSet<Ended>,
+    running: JoinSet<Result<More, Undelivered>>,
+    runners: HashMap<Id, (Arc<str>, Lane)>,
     /// By lane.
     running_in: [usize; 2],
     delays: DelayQueue<Arc<str>>,
@@ -183,18 +185,23 @@ impl<O: Outbox> Dispatch<O> {
                         self.has_something(server);
                     }
                 }
-                Some(ended) = self.running.join_next() => {
-                    if let Ok(ended) = ended {
-                        self.ended(ended);
+                Some(joined) = self.running.join_next_with_id() => {
+                    // A panic is logged where it happens. What was on its way waits again.
+                    let fault = || Err(Undelivered::Away("a fault of this server".to_owned()));
+                    let (id, outcome) = joined.unwrap_or_else(|error| (error.id(), fault()));
+                    if let Some((server, lane)) = self.runners.remove(&id) {
+                        self.ended(Ended { server, lane, outcome });
                     }
                 }
                 Some(expired) = self.delays.next() => self.try_again(&expired.into_inner()),
                 Some(server) = speakers.recv() => self.try_again(&server),
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
             }
             self.begin_what_may();
             self.metrics.running(self.running_in.iter().sum());
         }
+        // What is on its way waits again, to be stored.
+        self.running.shutdown().await;
     }
 
     /// What an earlier run knew.
@@ -258,14 +265,11 @@ impl<O: Outbox> Dispatch<O> {
                 let (outbox, carrier) = (Arc::clone(&self.outbox), Arc::clone(&self.carrier));
                 let (origin, now) = (Arc::clone(&self.origin), self.clock.now_ms());
                 let metrics = self.metrics.clone();
-                self.running.spawn(async move {
-                    let outcome = send(&*outbox, &*carrier, (&origin, &server), now, &metrics).await;
-                    Ended {
-                        server,
-                        lane,
-                        outcome,
-                    }
-                });
+                let name = Arc::clone(&server);
+                let task = self
+                    .running
+                    .spawn(async move { send(&*outbox, &*carrier, (&origin, &name), now, &metrics).await });
+                self.runners.insert(task.id(), (server, lane));
             }
         }
     }
@@ -341,41 +345,4 @@ fn refreshing(contacts: &Contacts, metrics: SentMetrics) -> OnScrape {
             metrics.destinations(contacts.len() - left_alone, left_alone);
         }
     })
-}
-
-/// Sends what waits for a homeserver, as far as it fits into a transaction.
-async fn send<O: Outbox>(
-    outbox: &O,
-    carrier: &dyn Carrier,
-    (origin, server): (&str, &str),
-    now: u64,
-    metrics: &SentMetrics,
-) -> Result<More, Undelivered> {
-    let taken = outbox.take(server, STATES_AN_EDU * EDUS_A_TRANSACTION, BYTES_A_TRANSACTION);
-    if taken.entries.is_empty() {
-        outbox.arrived(server, taken.load);
-        return Ok(taken.more);
-    }
-    let edus: Vec<_> = taken
-        .entries
-        .chunks(STATES_AN_EDU)
-        .map(|push| json!({ "edu_type": "m.presence", "content": { "push": push } }))
-        .collect();
-    let (edu_count, state_count) = (edus.len(), taken.entries.len());
-    let body = json!({ "origin": origin, "origin_server_ts": now, "pdus": [], "edus": edus });
-    let outcome = carrier.carry(server, &outbox.transaction_id(), body).await;
-    metrics.transaction(match outcome {
-        Ok(()) => Sent::Ok,
-        Err(Undelivered::Away(_)) => Sent::Away,
-        Err(Undelivered::TooMany(_)) => Sent::Limited,
-        Err(Undelivered::Refused(_)) => Sent::Refused,
-    });
-    if outcome.is_ok() {
-        metrics.taken(edu_count, state_count);
-    }
-    match outcome {
-        Ok(()) | Err(Undelivered::Refused(_)) => outbox.arrived(server, taken.load),
-        Err(_) => outbox.take_back(server, taken.load),
-    }
-    outcome.map(|()| taken.more)
 }

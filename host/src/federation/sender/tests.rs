@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use parking_lot::Mutex;
+use serde_json::json;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, advance};
 
@@ -91,6 +92,8 @@ enum Mood {
     Refuse,
     /// It never answers.
     Hang,
+    /// A fault of ours.
+    Panic,
 }
 
 /// A transaction that was carried.
@@ -163,6 +166,7 @@ impl Carrier for Roads {
                 Mood::Limit(rest) => Err(Undelivered::TooMany(rest)),
                 Mood::Refuse => Err(Undelivered::Refused("told to refuse".to_owned())),
                 Mood::Hang => std::future::pending().await,
+                Mood::Panic => panic!("told to panic"),
             };
             self.running.send_modify(|running| *running -= 1);
             outcome
@@ -174,7 +178,8 @@ struct Bench {
     desk: Arc<Desk>,
     roads: Arc<Roads>,
     sender: Sender,
-    _stop: tokio_util::sync::DropGuard,
+    stop: tokio_util::sync::DropGuard,
+    tasks: TaskTracker,
 }
 
 fn bench_with(known: Vec<Contact>) -> Bench {
@@ -185,7 +190,7 @@ fn bench_with(known: Vec<Contact>) -> Bench {
         carried: watch::Sender::default(),
         running: watch::Sender::default(),
     });
-    let stop = CancellationToken::new();
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let sender = Sender::start(Sending {
         clock: Arc::new(TokioClock::starting_at(1_000_000)),
         origin: Arc::from("example.org"),
@@ -193,12 +198,14 @@ fn bench_with(known: Vec<Contact>) -> Bench {
         carrier: Arc::<Roads>::clone(&roads),
         known,
         stop: stop.clone(),
+        tasks: tasks.clone(),
     });
     Bench {
         desk,
         roads,
         sender,
-        _stop: stop.drop_guard(),
+        stop: stop.drop_guard(),
+        tasks,
     }
 }
 
@@ -388,4 +395,28 @@ async fn all_is_counted_by_what_became_of_it() {
     ] {
         assert!(text.lines().any(|got| got == line), "{line}\nis not in\n{text}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_on_its_way_when_the_server_stops_waits_again() {
+    let bench = bench();
+    bench.roads.mood("other.test", Mood::Hang);
+    bench.desk.put("other.test", [1, 2]);
+    bench.roads.carried_to("other.test", 1).await;
+    assert_eq!(bench.desk.waiting_for("other.test"), 0);
+    drop(bench.stop);
+    bench.tasks.close();
+    bench.tasks.wait().await;
+    assert_eq!(bench.desk.waiting_for("other.test"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_of_ours_costs_no_place_and_nothing_that_waits() {
+    let bench = bench();
+    bench.roads.mood("other.test", Mood::Panic);
+    bench.desk.put("other.test", [1]);
+    bench.roads.carried_to("other.test", 2).await;
+    bench.roads.mood("other.test", Mood::Take);
+    let carried = bench.roads.carried_to("other.test", 3).await;
+    assert_eq!(carried[2].users, [1]);
 }
