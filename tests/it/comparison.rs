@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use presence_router_tests::comparison::{Call, Ours, Outcome, Program, Script, run, scripts};
+use presence_router_tests::comparison::{Call, Ours, Outcome, Script, Synapse, run, scripts};
+use presence_router_tests::synapse::Program;
 
 /// Where our host, or Synapse, was not as its script says.
 #[derive(Default)]
@@ -60,7 +61,7 @@ fn synapse_and_our_host_answer_alike_but_for_what_is_listed() {
     let program = Program::installed().unwrap_or_else(|why| panic!("Synapse cannot be installed: {why}"));
     let mut report = Report::default();
     for script in scripts() {
-        let synapses = run(&script, &mut program.start(&script));
+        let synapses = run(&script, &mut Synapse::start(&program, &script));
         if let Some(reason) = &script.pending {
             report.check_pending(&script, reason);
             for (call, synapse) in script.calls.iter().zip(&synapses) {

@@ -30,6 +30,7 @@ pub mod minisign;
 pub mod process;
 pub mod python;
 pub mod stranger;
+pub mod synapse;
 pub mod sync;
 pub mod user;
 pub mod web;

@@ -15,4 +15,4 @@ pub use self::outcome::Outcome;
 pub use self::run::run;
 pub use self::script::{Script, scripts};
 pub use self::server::{Ours, Server};
-pub use self::synapse::{Program, Synapse};
+pub use self::synapse::Synapse;
