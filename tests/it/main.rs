@@ -9,6 +9,7 @@ mod check;
 mod comparison;
 mod crash_budget;
 mod durability;
+mod federation;
 mod filters;
 mod generate_keys;
 mod growth;

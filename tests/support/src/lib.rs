@@ -26,6 +26,7 @@ pub mod config;
 pub mod footprint;
 pub mod host;
 pub mod log;
+pub mod loopback;
 pub mod minisign;
 pub mod process;
 pub mod python;

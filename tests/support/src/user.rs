@@ -17,6 +17,22 @@ pub struct User {
 }
 
 impl User {
+    /// A user of any homeserver, by their whole id and an access token.
+    pub fn of(client: Client, id: &str, token: &str) -> Self {
+        Self {
+            client,
+            id: id.to_owned(),
+            token: token.to_owned(),
+        }
+    }
+
+    /// The same user, whose server listens elsewhere by now.
+    #[must_use]
+    pub fn moved_to(mut self, client: Client) -> Self {
+        self.client = client;
+        self
+    }
+
     pub(crate) fn new(client: Client, name: &str) -> Self {
         Self {
             client,

@@ -1,0 +1,3 @@
+//! With other homeservers.
+
+mod synapse;
