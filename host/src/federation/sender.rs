@@ -158,7 +158,7 @@ struct Dispatch<O: Outbox> {
     destinations: HashMap<Arc<str>, Standing>,
     proven: VecDeque<Arc<str>>,
     unproven: VecDeque<Arc<str>>,
-    running: JoinSet<Result<More, Undelivered>>,
+    running: JoinSet<Result<Done, Undelivered>>,
     runners: HashMap<Id, (Arc<str>, Lane)>,
     /// By lane.
     running_in: [usize; 2],
@@ -170,11 +170,17 @@ struct Dispatch<O: Outbox> {
 struct Ended {
     server: Arc<str>,
     lane: Lane,
-    outcome: Result<More, Undelivered>,
+    outcome: Result<Done, Undelivered>,
 }
 
-/// Whether more waits for a homeserver.
-type More = bool;
+/// What was done for a homeserver, and whether more waits for it.
+#[derive(Debug, PartialEq, Eq)]
+enum Done {
+    /// It was sent a transaction.
+    Carried { more: bool },
+    /// It need not hear any more of what waited, so nothing is known of it that was not before.
+    NothingToSay { more: bool },
+}
 
 impl<O: Outbox> Dispatch<O> {
     async fn run(mut self, mut speakers: mpsc::Receiver<Arc<str>>, stop: CancellationToken) {
@@ -291,10 +297,11 @@ impl<O: Outbox> Dispatch<O> {
         standing.state = State::Idle;
         let before = standing.contact.clone();
         let rest = match &outcome {
-            Ok(_) => {
+            Ok(Done::Carried { .. }) => {
                 standing.succeeded(now);
                 None
             }
+            Ok(Done::NothingToSay { .. }) => None,
             Err(Undelivered::Refused(why)) => {
                 tracing::debug!(destination = &*server, why, "does not want a transaction");
                 standing.succeeded(now);
@@ -318,17 +325,23 @@ impl<O: Outbox> Dispatch<O> {
         if before.failures > 0 && after.failures == 0 {
             tracing::info!(destination = &*server, "is reached again");
         }
-        if before.failures != after.failures || before.succeeded_ts == 0 || before.retry_ts != after.retry_ts
-        {
-            self.outbox.note(&after);
+        if before != after {
+            let was_reached = before.succeeded_ts > 0;
+            if before.failures != after.failures || !was_reached || before.retry_ts != after.retry_ts {
+                self.outbox.note(&after);
+            }
+            self.contacts.write().insert(Arc::clone(&server), after);
         }
-        self.contacts.write().insert(Arc::clone(&server), after);
+        let more = matches!(
+            outcome,
+            Ok(Done::Carried { more: true } | Done::NothingToSay { more: true })
+        );
         match rest {
             Some(rest) => {
                 let delay = self.delays.insert(Arc::clone(&server), rest);
                 standing.state = State::BackingOff(delay);
             }
-            None if came || outcome == Ok(true) => self.has_something(server),
+            None if came || more => self.has_something(server),
             None => {}
         }
     }

@@ -1,217 +1,12 @@
 //! What is sent when, on a clock that stands still but for what a test lets pass.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod kit;
 
-use parking_lot::Mutex;
-use serde_json::json;
-use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, advance};
 
 use super::*;
-use crate::clock::TokioClock;
-use crate::federation::outbox::Taken;
+use crate::federation::sender::tests::kit::{FORGOTTEN, Mood, bench, bench_with};
 use crate::metrics::Exposition;
-
-/// Users by number, for destinations by name.
-#[derive(Default)]
-struct Desk {
-    waiting: Mutex<BTreeMap<Arc<str>, BTreeSet<u32>>>,
-    fresh: Mutex<BTreeSet<Arc<str>>>,
-    woken: Notify,
-    notes: Mutex<Vec<Contact>>,
-    transactions: Mutex<u64>,
-}
-
-impl Desk {
-    fn put(&self, server: &str, users: impl IntoIterator<Item = u32>) {
-        let server: Arc<str> = Arc::from(server);
-        self.waiting
-            .lock()
-            .entry(Arc::clone(&server))
-            .or_default()
-            .extend(users);
-        self.fresh.lock().insert(server);
-        self.woken.notify_one();
-    }
-
-    fn waiting_for(&self, server: &str) -> usize {
-        self.waiting.lock().get(server).map_or(0, BTreeSet::len)
-    }
-}
-
-impl Outbox for Desk {
-    type Load = Vec<u32>;
-
-    fn waiting(&self) -> Waits<'_, Vec<Arc<str>>> {
-        Box::pin(async {
-            loop {
-                let woken = self.woken.notified();
-                let fresh = std::mem::take(&mut *self.fresh.lock());
-                if !fresh.is_empty() {
-                    return fresh.into_iter().collect();
-                }
-                woken.await;
-            }
-        })
-    }
-
-    fn take(&self, destination: &str, users: usize, _bytes: usize) -> Taken<Vec<u32>> {
-        let mut waiting = self.waiting.lock();
-        let queue = waiting.entry(Arc::from(destination)).or_default();
-        let load: Vec<_> = std::iter::from_fn(|| queue.pop_first()).take(users).collect();
-        Taken {
-            entries: load.iter().map(|user| json!({ "user_id": user })).collect(),
-            load,
-            more: !queue.is_empty(),
-        }
-    }
-
-    fn arrived(&self, _: &str, _: Vec<u32>) {}
-
-    fn take_back(&self, destination: &str, load: Vec<u32>) {
-        self.put(destination, load);
-    }
-
-    fn note(&self, contact: &Contact) {
-        self.notes.lock().push(contact.clone());
-    }
-
-    fn transaction_id(&self) -> String {
-        let mut transactions = self.transactions.lock();
-        *transactions += 1;
-        transactions.to_string()
-    }
-}
-
-/// What a homeserver does with a transaction.
-#[derive(Clone)]
-enum Mood {
-    Take,
-    Fail,
-    Limit(Duration),
-    Refuse,
-    /// It never answers.
-    Hang,
-    /// A fault of ours.
-    Panic,
-}
-
-/// A transaction that was carried.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Carried {
-    destination: String,
-    id: String,
-    /// By EDU.
-    users: Vec<usize>,
-    at: Duration,
-}
-
-struct Roads {
-    begun: Instant,
-    moods: Mutex<HashMap<String, Mood>>,
-    carried: watch::Sender<Vec<Carried>>,
-    running: watch::Sender<usize>,
-}
-
-impl Roads {
-    fn mood(&self, destination: &str, mood: Mood) {
-        self.moods.lock().insert(destination.to_owned(), mood);
-    }
-
-    fn to(&self, destination: &str) -> Vec<Carried> {
-        let carried = self.carried.borrow();
-        carried
-            .iter()
-            .filter(|carried| carried.destination == destination)
-            .cloned()
-            .collect()
-    }
-
-    /// Waits until so many transactions were carried to a destination.
-    async fn carried_to(&self, destination: &str, count: usize) -> Vec<Carried> {
-        let mut carried = self.carried.subscribe();
-        let so =
-            |all: &Vec<Carried>| all.iter().filter(|one| one.destination == destination).count() >= count;
-        carried.wait_for(so).await.expect("the roads are there");
-        self.to(destination)
-    }
-}
-
-impl Carrier for Roads {
-    fn carry<'a>(
-        &'a self,
-        destination: &'a str,
-        transaction_id: &'a str,
-        body: Value,
-    ) -> Waits<'a, Result<(), Undelivered>> {
-        Box::pin(async move {
-            assert_eq!(body["origin"], "example.org");
-            assert_eq!(body["pdus"], json!([]));
-            let edus = body["edus"].as_array().expect("EDUs");
-            let users = edus
-                .iter()
-                .map(|edu| edu["content"]["push"].as_array().expect("states").len());
-            let carried = Carried {
-                destination: destination.to_owned(),
-                id: transaction_id.to_owned(),
-                users: users.collect(),
-                at: self.begun.elapsed(),
-            };
-            self.carried.send_modify(|all| all.push(carried));
-            self.running.send_modify(|running| *running += 1);
-            let mood = self.moods.lock().get(destination).cloned().unwrap_or(Mood::Take);
-            let outcome = match mood {
-                Mood::Take => Ok(()),
-                Mood::Fail => Err(Undelivered::Away("told to fail".to_owned())),
-                Mood::Limit(rest) => Err(Undelivered::TooMany(rest)),
-                Mood::Refuse => Err(Undelivered::Refused("told to refuse".to_owned())),
-                Mood::Hang => std::future::pending().await,
-                Mood::Panic => panic!("told to panic"),
-            };
-            self.running.send_modify(|running| *running -= 1);
-            outcome
-        })
-    }
-}
-
-struct Bench {
-    desk: Arc<Desk>,
-    roads: Arc<Roads>,
-    sender: Sender,
-    stop: tokio_util::sync::DropGuard,
-    tasks: TaskTracker,
-}
-
-fn bench_with(known: Vec<Contact>) -> Bench {
-    let desk = Arc::<Desk>::default();
-    let roads = Arc::new(Roads {
-        begun: Instant::now(),
-        moods: Mutex::default(),
-        carried: watch::Sender::default(),
-        running: watch::Sender::default(),
-    });
-    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-    let sender = Sender::start(Sending {
-        clock: Arc::new(TokioClock::starting_at(1_000_000)),
-        origin: Arc::from("example.org"),
-        outbox: Arc::clone(&desk),
-        carrier: Arc::<Roads>::clone(&roads),
-        known,
-        stop: stop.clone(),
-        tasks: tasks.clone(),
-    });
-    Bench {
-        desk,
-        roads,
-        sender,
-        stop: stop.drop_guard(),
-        tasks,
-    }
-}
-
-fn bench() -> Bench {
-    bench_with(Vec::new())
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_transaction_has_at_most_100_edus_of_50_states_and_the_rest_follows_under_another_id() {
@@ -419,4 +214,24 @@ async fn a_fault_of_ours_costs_no_place_and_nothing_that_waits() {
     bench.roads.mood("other.test", Mood::Take);
     let carried = bench.roads.carried_to("other.test", 3).await;
     assert_eq!(carried[2].users, [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_away_and_has_nothing_to_hear_any_more_is_not_taken_for_reached() {
+    let bench = bench();
+    bench.roads.mood("other.test", Mood::Fail);
+    bench.desk.put("other.test", [1]);
+    bench.roads.carried_to("other.test", 2).await;
+    bench.desk.waiting.lock().clear();
+    bench.desk.put("other.test", [FORGOTTEN]);
+    tokio::time::sleep(LAST_RETRY * 2).await;
+    assert_eq!(bench.desk.waiting_for("other.test"), 0, "it was looked at");
+    assert_eq!(bench.roads.to("other.test").len(), 2);
+    let contacts = bench.sender.contacts();
+    assert_eq!((contacts[0].failures, contacts[0].succeeded_ts), (2, 0));
+
+    // Whom nothing was ever sent to is not known at all.
+    bench.desk.put("third.test", [FORGOTTEN]);
+    tokio::time::sleep(LAST_RETRY).await;
+    assert_eq!(bench.sender.contacts(), contacts);
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::federation::outbox::Outbox;
-use crate::federation::sender::{Carrier, More, Undelivered};
+use crate::federation::sender::{Carrier, Done, Undelivered};
 use crate::metrics::{Sent, SentMetrics};
 
 /// The most states of an EDU, as Synapse sends and takes them.
@@ -20,7 +20,7 @@ pub(super) async fn send<O: Outbox>(
     (origin, server): (&str, &str),
     now: u64,
     metrics: &SentMetrics,
-) -> Result<More, Undelivered> {
+) -> Result<Done, Undelivered> {
     let taken = outbox.take(server, STATES_AN_EDU * EDUS_A_TRANSACTION, BYTES_A_TRANSACTION);
     let load = OnItsWay {
         outbox,
@@ -29,7 +29,7 @@ pub(super) async fn send<O: Outbox>(
     };
     if taken.entries.is_empty() {
         load.arrived();
-        return Ok(taken.more);
+        return Ok(Done::NothingToSay { more: taken.more });
     }
     let edus: Vec<_> = taken
         .entries
@@ -51,7 +51,7 @@ pub(super) async fn send<O: Outbox>(
     if let Ok(()) | Err(Undelivered::Refused(_)) = outcome {
         load.arrived();
     }
-    outcome.map(|()| taken.more)
+    outcome.map(|()| Done::Carried { more: taken.more })
 }
 
 /// A load on its way. Dropped without having arrived, it is taken back, also when the server stops or a fault of ours ends the
