@@ -1,3 +1,5 @@
-//! With other homeservers.
+//! Presence to and from other homeservers: a real Synapse, two of our own, and one that misbehaves.
 
+mod bad_peers;
 mod synapse;
+mod two_hosts;

@@ -23,6 +23,7 @@ pub mod cli;
 pub mod client;
 pub mod comparison;
 pub mod config;
+pub mod federation;
 pub mod footprint;
 pub mod host;
 pub mod log;

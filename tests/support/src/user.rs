@@ -48,6 +48,14 @@ impl User {
         self
     }
 
+    /// The user of the same name at another homeserver, with the same access token.
+    #[must_use]
+    pub fn at(mut self, server: &str) -> Self {
+        let name = self.id.split(':').next().unwrap_or_default();
+        self.id = format!("{name}:{server}");
+        self
+    }
+
     /// The user's id.
     pub fn id(&self) -> &str {
         &self.id

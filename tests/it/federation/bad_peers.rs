@@ -1,0 +1,1 @@
+//! What a homeserver that misbehaves gets, row by row of `docs/federation.md`.
