@@ -20,6 +20,8 @@ pub struct Destinations {
     away: BTreeSet<ServerKey>,
     /// What has come to wait for those, and is not stored yet.
     unsaved: BTreeSet<(ServerKey, UserKey)>,
+    /// What is on its way, one load a homeserver.
+    under_way: HashMap<ServerKey, Vec<Leaving>>,
     /// To which homeservers modules have routed a user's change, to be sent there again as a sign of life.
     routed: HashMap<UserKey, (u64, BTreeSet<ServerKey>)>,
     /// Nothing is sent, so nothing waits.
@@ -38,8 +40,7 @@ pub enum Because {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Queued {
     because: Because,
-    /// Whether there is a row of it in the database.
-    saved: bool,
+    row: Option<Because>,
 }
 
 /// A user's state on its way to a homeserver.
@@ -49,8 +50,15 @@ pub struct Leaving {
     pub user: UserKey,
     /// Why.
     pub because: Because,
-    /// Whether there is a row of it in the database.
-    pub saved: bool,
+    /// What its row in the database says, if it has one.
+    pub row: Option<Because>,
+}
+
+impl Queued {
+    /// Whether the database does not say why it waits.
+    fn is_unsaved(&self) -> bool {
+        self.row != Some(self.because)
+    }
 }
 
 impl Because {
@@ -90,7 +98,7 @@ impl Destinations {
             Leaving {
                 user,
                 because,
-                saved: false,
+                row: None,
             },
         );
         if let Because::Routed(change) = because {
@@ -106,15 +114,16 @@ impl Destinations {
     }
 
     /// What was on its way is to be sent after all, or waits since an earlier run.
-    pub fn put(&mut self, server: ServerKey, Leaving { user, because, saved }: Leaving) {
+    pub fn put(&mut self, server: ServerKey, Leaving { user, because, row }: Leaving) {
         if self.is_closed {
             return;
         }
         let queue = self.queues.entry(server).or_default();
-        let queued = queue.entry(user).or_insert(Queued { because, saved });
+        let queued = queue.entry(user).or_insert(Queued { because, row });
         queued.because = queued.because.or(because);
-        queued.saved |= saved;
-        if !queued.saved && self.away.contains(&server) {
+        // What has come to wait meanwhile may have been stored: that is the newer row.
+        queued.row = queued.row.or(row);
+        if queued.is_unsaved() && self.away.contains(&server) {
             self.unsaved.insert((server, user));
         }
         if self.fresh.insert(server) {
@@ -157,22 +166,49 @@ impl Destinations {
         }
         let leaving = taken.into_iter();
         leaving
-            .map(|(user, Queued { because, saved })| Leaving { user, because, saved })
+            .map(|(user, Queued { because, row })| Leaving { user, because, row })
             .collect()
     }
 
-    /// Whether a user waits for a homeserver.
-    pub fn has(&self, server: ServerKey, user: UserKey) -> bool {
-        self.queues
-            .get(&server)
-            .is_some_and(|queue| queue.contains_key(&user))
+    /// A load sets off. Until it has arrived or is taken back, it is not lost when the server stops.
+    pub fn set_off(&mut self, server: ServerKey, load: &[Leaving]) {
+        self.under_way.insert(server, load.to_vec());
+    }
+
+    /// A load has arrived. Returns the users whose rows are to be removed: not of those who wait again, whose rows they are
+    /// then.
+    pub fn has_arrived(&mut self, server: ServerKey, load: Vec<Leaving>) -> Vec<UserKey> {
+        self.under_way.remove(&server);
+        let mut queue = self.queues.get_mut(&server);
+        let stored = load.into_iter().filter(|leaving| leaving.row.is_some());
+        stored
+            .filter(|leaving| {
+                let queued = queue.as_mut().and_then(|queue| queue.get_mut(&leaving.user));
+                match queued {
+                    None => true,
+                    Some(queued) => {
+                        queued.row = queued.row.or(leaving.row);
+                        false
+                    }
+                }
+            })
+            .map(|leaving| leaving.user)
+            .collect()
+    }
+
+    /// A load has not arrived: its users wait again.
+    pub fn take_back(&mut self, server: ServerKey, load: Vec<Leaving>) {
+        self.under_way.remove(&server);
+        for leaving in load {
+            self.put(server, leaving);
+        }
     }
 
     /// A homeserver cannot be reached: from now on, what waits for it is stored.
     pub fn is_away(&mut self, server: ServerKey) {
         self.away.insert(server);
         if let Some(queue) = self.queues.get(&server) {
-            let unsaved = queue.iter().filter(|(_, queued)| !queued.saved);
+            let unsaved = queue.iter().filter(|(_, queued)| queued.is_unsaved());
             self.unsaved.extend(unsaved.map(|(user, _)| (server, *user)));
         }
     }
@@ -182,8 +218,11 @@ impl Destinations {
         self.away.remove(&server);
     }
 
-    /// All that waits is to be stored: the server stops.
+    /// All that waits or is on its way is to be stored: the server stops.
     pub fn all_are_away(&mut self) {
+        for (server, load) in std::mem::take(&mut self.under_way) {
+            self.take_back(server, load);
+        }
         let servers: Vec<_> = self.queues.keys().copied().collect();
         for server in servers {
             self.is_away(server);
@@ -196,7 +235,7 @@ impl Destinations {
         unsaved
             .filter_map(|(server, user)| {
                 let queued = self.queues.get_mut(&server)?.get_mut(&user)?;
-                queued.saved = true;
+                queued.row = Some(queued.because);
                 Some((server, user, queued.because))
             })
             .collect()

@@ -127,6 +127,7 @@ impl Outbox for Outgoing {
         for rest in taken {
             world.destinations.put(server, rest);
         }
+        world.destinations.set_off(server, &load);
         Taken {
             entries,
             load,
@@ -136,16 +137,15 @@ impl Outbox for Outgoing {
 
     fn arrived(&self, destination: &str, load: Vec<Leaving>) {
         let sent: Vec<_> = {
-            let world = self.shared.world.read();
+            let mut world = self.shared.world.write();
             let Some(server) = world.directory.server_key(destination) else {
                 return;
             };
-            let stored = load.iter().filter(|leaving| leaving.saved);
-            stored
-                .filter(|leaving| !world.destinations.has(server, leaving.user))
-                .filter_map(|leaving| {
+            let users = world.destinations.has_arrived(server, load).into_iter();
+            users
+                .filter_map(|user| {
                     let name = world.directory.server(server)?;
-                    Some((Arc::clone(name), world.directory.id(leaving.user)?.clone()))
+                    Some((Arc::clone(name), world.directory.id(user)?.clone()))
                 })
                 .collect()
         };
@@ -160,9 +160,7 @@ impl Outbox for Outgoing {
     fn take_back(&self, destination: &str, load: Vec<Leaving>) {
         let mut world = self.shared.world.write();
         if let Some(server) = world.directory.server_key(destination) {
-            for leaving in load {
-                world.destinations.put(server, leaving);
-            }
+            world.destinations.take_back(server, load);
         }
     }
 
@@ -246,8 +244,8 @@ pub(super) fn restore(world: &mut World, outgoing: Vec<StoredOutgoing>, destinat
         let user = world.directory.key_or_insert(&stored.user_id);
         let server = world.directory.server_key_or_insert(&stored.server);
         let because = Because::from_stored(stored.change);
-        let saved = true;
-        world.destinations.put(server, Leaving { user, because, saved });
+        let row = Some(because);
+        world.destinations.put(server, Leaving { user, because, row });
     }
     for away in destinations.iter().filter(|destination| destination.failures > 0) {
         let server = world.directory.server_key_or_insert(&away.server);

@@ -10,6 +10,7 @@ mod joins;
 mod kit;
 mod measured;
 mod model;
+mod outbox;
 mod received;
 mod restarted_modules;
 mod restarts;
