@@ -32,7 +32,7 @@ fn who_asks_to_be_left_alone_is_and_gets_the_newest_state_alone() {
     let came = stage.bad.transactions();
     for pair in came.windows(2) {
         // The peer reads the time when it has read the request, at both ends.
-        let rest = pair[1].came - pair[0].came;
+        let rest = pair[1].came.duration_since(pair[0].came);
         assert!(rest + Duration::from_millis(50) >= REST, "{rest:?}");
     }
     let ids: BTreeSet<_> = came.iter().map(|transaction| &transaction.id).collect();
@@ -105,7 +105,7 @@ fn good_servers_are_not_held_up_by_ten_thousand_that_are_down() {
     let silent = silent.local_addr().expect("is bound").port();
     let down = |number: usize| {
         // Of those that are down, one in fifty accepts and says nothing; at the others nobody listens.
-        let port = if number % 50 == 0 { silent } else { 1 };
+        let port = if number.is_multiple_of(50) { silent } else { 1 };
         format!(
             "@u:127.{}.{}.{}:{port}",
             1 + number / 62_500,

@@ -72,7 +72,7 @@ impl Carrier for Road {
             for entry in body["edus"][0]["content"]["push"].as_array().expect("a list") {
                 let text = |key: &str| entry[key].as_str().unwrap_or_default().to_owned();
                 let entry = [text("user_id"), text("presence"), text("status_msg")].join(" ");
-                let entry = entry.replacen("@", "", 1).replacen(":example.org", "", 1);
+                let entry = entry.replacen('@', "", 1).replacen(":example.org", "", 1);
                 self.came.send_modify(|came| came.push(entry.trim().to_owned()));
             }
             Ok(())
