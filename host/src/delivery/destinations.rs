@@ -20,8 +20,6 @@ pub struct Destinations {
     away: BTreeSet<ServerKey>,
     /// What has come to wait for those, and is not stored yet.
     unsaved: BTreeSet<(ServerKey, UserKey)>,
-    /// What is on its way, one load a homeserver.
-    under_way: HashMap<ServerKey, Vec<Leaving>>,
     /// To which homeservers modules have routed a user's change, to be sent there again as a sign of life.
     routed: HashMap<UserKey, (u64, BTreeSet<ServerKey>)>,
     /// Nothing is sent, so nothing waits.
@@ -170,15 +168,9 @@ impl Destinations {
             .collect()
     }
 
-    /// A load sets off. Until it has arrived or is taken back, it is not lost when the server stops.
-    pub fn set_off(&mut self, server: ServerKey, load: &[Leaving]) {
-        self.under_way.insert(server, load.to_vec());
-    }
-
     /// A load has arrived. Returns the users whose rows are to be removed: not of those who wait again, whose rows they are
     /// then.
     pub fn has_arrived(&mut self, server: ServerKey, load: Vec<Leaving>) -> Vec<UserKey> {
-        self.under_way.remove(&server);
         let mut queue = self.queues.get_mut(&server);
         let stored = load.into_iter().filter(|leaving| leaving.row.is_some());
         stored
@@ -196,14 +188,6 @@ impl Destinations {
             .collect()
     }
 
-    /// A load has not arrived: its users wait again.
-    pub fn take_back(&mut self, server: ServerKey, load: Vec<Leaving>) {
-        self.under_way.remove(&server);
-        for leaving in load {
-            self.put(server, leaving);
-        }
-    }
-
     /// A homeserver cannot be reached: from now on, what waits for it is stored.
     pub fn is_away(&mut self, server: ServerKey) {
         self.away.insert(server);
@@ -218,11 +202,8 @@ impl Destinations {
         self.away.remove(&server);
     }
 
-    /// All that waits or is on its way is to be stored: the server stops.
+    /// All that waits is to be stored: the server stops.
     pub fn all_are_away(&mut self) {
-        for (server, load) in std::mem::take(&mut self.under_way) {
-            self.take_back(server, load);
-        }
         let servers: Vec<_> = self.queues.keys().copied().collect();
         for server in servers {
             self.is_away(server);

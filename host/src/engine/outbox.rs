@@ -127,7 +127,6 @@ impl Outbox for Outgoing {
         for rest in taken {
             world.destinations.put(server, rest);
         }
-        world.destinations.set_off(server, &load);
         Taken {
             entries,
             load,
@@ -160,7 +159,9 @@ impl Outbox for Outgoing {
     fn take_back(&self, destination: &str, load: Vec<Leaving>) {
         let mut world = self.shared.world.write();
         if let Some(server) = world.directory.server_key(destination) {
-            world.destinations.take_back(server, load);
+            for leaving in load {
+                world.destinations.put(server, leaving);
+            }
         }
     }
 
