@@ -97,6 +97,18 @@ impl People {
         self.users.iter().cloned().chain(more).take(size).collect()
     }
 
+    /// Any state of each of these users.
+    pub(super) fn any_states<'a>(
+        &self,
+        users: impl IntoIterator<Item = &'a UserId>,
+        random: &mut Random,
+    ) -> Vec<UserPresenceState> {
+        users
+            .into_iter()
+            .map(|user| self.any_state(user, random))
+            .collect()
+    }
+
     /// Any state of a user.
     pub(super) fn any_state(&self, user: &UserId, random: &mut Random) -> UserPresenceState {
         const STATES: [PresenceState; 4] = [

@@ -26,10 +26,7 @@ async fn ask(bench: &Bench, instance: &Instance, outcome: &mut Outcome) -> Resul
     for size in SIZES {
         bench.step(format!("get_users_for_states with {size} states"));
         let users = bench.people.crowd(size);
-        let states: Vec<_> = users
-            .iter()
-            .map(|user| bench.people.any_state(user, &mut random))
-            .collect();
+        let states = bench.people.any_states(&users, &mut random);
         let begun = Instant::now();
         match instance.route(&states, None).await {
             Ok(routed) => {

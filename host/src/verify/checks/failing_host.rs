@@ -16,13 +16,7 @@ const MOODS: [(Mood, &str); 3] = [
 ];
 
 pub(super) async fn make(bench: &Bench, outcome: &mut Outcome) -> Result<(), Finding> {
-    let mut random = bench.random();
-    let states = bench
-        .people
-        .users()
-        .iter()
-        .map(|user| bench.people.any_state(user, &mut random));
-    let states: Vec<_> = states.collect();
+    let states = bench.people.any_states(bench.people.users(), &mut bench.random());
     let opened = bench.open()?;
     for (mood, what) in MOODS {
         bench.step(format!("starting while the server {what}"));

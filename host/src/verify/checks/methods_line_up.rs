@@ -102,10 +102,7 @@ async fn try_batches(
             random.shuffle(&mut some);
             some.truncate(1 + random.below(users.len()));
         }
-        let states: Vec<_> = some
-            .iter()
-            .map(|user| bench.people.any_state(user, random))
-            .collect();
+        let states = bench.people.any_states(&some, random);
         compared.batches += 1;
         match compare(instance, &states, &recipients).await? {
             Comparison::LineUp(pairs) => compared.pairs += pairs,
@@ -140,11 +137,7 @@ async fn involved(bench: &Bench, instance: &Instance) -> Result<(Vec<UserId>, BT
         }
     }
     let users: Vec<_> = users.into_iter().take(MAX_BATCH).collect();
-    let mut random = bench.random();
-    let states: Vec<_> = users
-        .iter()
-        .map(|user| bench.people.any_state(user, &mut random))
-        .collect();
+    let states = bench.people.any_states(&users, &mut bench.random());
     let routed = instance.route(&states, None).await;
     let routed = routed.map_err(|error| call_failed("get_users_for_states", &error))?;
     for piece in &routed.pieces {

@@ -54,13 +54,7 @@ async fn cycle(bench: &Bench, what: &str) -> Result<Remains, Finding> {
     let opened = bench.open()?;
     bench.step(what);
     let instance = bench.start(&opened, "verified").await?;
-    let states: Vec<_> = {
-        let mut random = bench.random();
-        let users = bench.people.users().iter();
-        users
-            .map(|user| bench.people.any_state(user, &mut random))
-            .collect()
-    };
+    let states = bench.people.any_states(bench.people.users(), &mut bench.random());
     let in_cycle = |finding: Finding| finding.detail(format!("in {what}"));
     let routed = instance.route(&states, None).await;
     routed.map_err(|error| in_cycle(call_failed("get_users_for_states", &error)))?;

@@ -10,13 +10,7 @@ use crate::verify::bench::{Bench, Instance, call_failed};
 use crate::verify::outcome::{Finding, Outcome};
 
 pub(super) async fn make(bench: &Bench, outcome: &mut Outcome) -> Result<(), Finding> {
-    let mut random = bench.random();
-    let states = bench
-        .people
-        .users()
-        .iter()
-        .map(|user| bench.people.any_state(user, &mut random));
-    let states: Vec<_> = states.collect();
+    let states = bench.people.any_states(bench.people.users(), &mut bench.random());
     let opened = bench.open()?;
     let first = bench.start(&opened, "first").await?;
     let one = said(bench, &first, &states).await?;

@@ -6,13 +6,7 @@ use crate::verify::checks::same_answer::said;
 use crate::verify::outcome::{Finding, Outcome};
 
 pub(super) async fn make(bench: &Bench, outcome: &mut Outcome) -> Result<(), Finding> {
-    let mut random = bench.random();
-    let states = bench
-        .people
-        .users()
-        .iter()
-        .map(|user| bench.people.any_state(user, &mut random));
-    let states: Vec<_> = states.collect();
+    let states = bench.people.any_states(bench.people.users(), &mut bench.random());
     // Of one library, and of two: an operator may name one file twice, and a reload makes a copy.
     for what in ["of one library", "of two generations of it"] {
         let opened = bench.open()?;
