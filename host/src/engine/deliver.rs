@@ -58,11 +58,13 @@ pub(super) fn deliver(
             updates.clone(),
             || members(directory, &piece.audience),
         );
-        for server in &*members.servers {
-            for update in updates.clone() {
+        if !members.servers.is_empty() {
+            for update in updates {
                 if is_newest(world, update) && world.is_mine(update.user) {
-                    let because = Because::Routed(update.change);
-                    world.destinations.queue(*server, update.user, because);
+                    for server in &*members.servers {
+                        let because = Because::Routed(update.change);
+                        world.destinations.queue(*server, update.user, because);
+                    }
                 }
             }
         }
