@@ -1,8 +1,9 @@
 //! What an operator does to a running server: swap, roll back, load and unload modules, reload the config, look at it.
 //!
 //! Owns the order of the steps and what happens when one fails: what ran before runs on. The loader and the engine do the
-//! steps; who asks (the admin socket, a signal) is none of its business. One operation runs at a time, and once begun it
-//! runs to its end.
+//! steps; who asks (the admin socket, a signal) is none of its business. One operation runs at a time. Once begun it must
+//! run to its end, or an instance that was started may be left to nobody: who serves a client that may go away runs it on a
+//! task.
 
 mod destinations;
 mod prepare;
@@ -226,12 +227,8 @@ impl Operations {
     /// # Errors
     /// [`NotDone`] when no such module is loaded, or a step failed.
     pub async fn reload(&self, name: &str) -> Result<Changed, NotDone> {
-        let (inner, name) = (Arc::clone(&self.0), name.to_owned());
-        to_its_end(async move {
-            let _running = inner.config.lock().await;
-            inner.reload(&name).await
-        })
-        .await
+        let _running = self.0.config.lock().await;
+        self.0.reload(name).await
     }
 
     /// Replaces a module by the generation before, with the config that it had.
@@ -239,12 +236,8 @@ impl Operations {
     /// # Errors
     /// [`NotDone`] when no such module is loaded, there was none before, or a step failed.
     pub async fn roll_back(&self, name: &str) -> Result<Changed, NotDone> {
-        let (inner, name) = (Arc::clone(&self.0), name.to_owned());
-        to_its_end(async move {
-            let _running = inner.config.lock().await;
-            inner.roll_back(&name).await
-        })
-        .await
+        let _running = self.0.config.lock().await;
+        self.0.roll_back(name).await
     }
 
     /// Loads a module that the config names and that is not loaded.
@@ -252,12 +245,8 @@ impl Operations {
     /// # Errors
     /// [`NotDone`] when it is loaded, the config does not name it, or a step failed.
     pub async fn load(&self, name: &str) -> Result<Changed, NotDone> {
-        let (inner, name) = (Arc::clone(&self.0), name.to_owned());
-        to_its_end(async move {
-            let _running = inner.config.lock().await;
-            inner.load(&name).await
-        })
-        .await
+        let _running = self.0.config.lock().await;
+        self.0.load(name).await
     }
 
     /// Unloads a module. A later reload of the config, or `load`, loads it again if the config names it.
@@ -265,27 +254,12 @@ impl Operations {
     /// # Errors
     /// [`NotDone`] when no such module is loaded.
     pub async fn unload(&self, name: &str) -> Result<Changed, NotDone> {
-        let (inner, name) = (Arc::clone(&self.0), name.to_owned());
-        to_its_end(async move {
-            let _running = inner.config.lock().await;
-            inner.unload(&name).await
-        })
-        .await
+        let _running = self.0.config.lock().await;
+        self.0.unload(name).await
     }
 
     /// Reads the config again, and applies what can be applied while the server runs. What happens to each module is logged.
     pub async fn reload_config(&self) {
-        let inner = Arc::clone(&self.0);
-        to_its_end(async move { inner.reload_config().await }).await;
-    }
-}
-
-/// Also when whoever asked for it has gone.
-async fn to_its_end<T: Send + 'static>(operation: impl Future<Output = T> + Send + 'static) -> T {
-    match tokio::spawn(operation).await {
-        Ok(outcome) => outcome,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        // The runtime is ending, and this task with it.
-        Err(_) => std::future::pending().await,
+        self.0.reload_config().await;
     }
 }
