@@ -1,8 +1,6 @@
 //! A module that crashes too often: it is switched off, the log and the metrics say so, and all else goes on.
 
-use presence_router_tests::{
-    Client, Config, GOBBLER, Host, PATIENCE, Request, SyncRequest, artifacts, id_of,
-};
+use presence_router_tests::{Client, Config, GOBBLER, Host, PATIENCE, Request, SyncRequest, artifacts};
 use serde_json::{Value, json};
 
 fn config(fixture: &str, module_config: Value, crashes: u32) -> Config {
@@ -25,15 +23,6 @@ fn tells(host: &Host, metric: &str) -> bool {
     answer.body.lines().any(|line| line == metric)
 }
 
-/// bob, who shares a room with alice, sees what she says.
-#[track_caller]
-fn check_shared_rooms(host: &Host, says: &str) {
-    let bob = host.user("bob");
-    let since = bob.now();
-    host.user("alice").set("online", Some(says));
-    bob.sync_until_says(&since, &id_of("alice"), says);
-}
-
 #[test]
 fn one_that_panics_too_often_is_off_and_syncs_are_served_without_it() {
     let module_config = json!({"where": "get_interested_users", "always_send_to_users": [GOBBLER]});
@@ -53,7 +42,7 @@ fn one_that_panics_too_often_is_off_and_syncs_are_served_without_it() {
     host.log().wait_for(&off, PATIENCE);
     assert!(tells(&host, "presence_router_module_off{module=\"panics\"} 1"));
 
-    check_shared_rooms(&host, "all else goes on");
+    host.check_shared_rooms("all else goes on");
     gobbler.sync(&SyncRequest::initial());
     // It was asked three times, and not once more.
     let calls = "presence_router_module_calls_total{module=\"panics\",method=\"get_interested_users\"";
@@ -68,13 +57,13 @@ fn one_that_hangs_too_often_is_off() {
         let module_config = json!({"how": how, "in": "states", "always_send_to_users": [GOBBLER]});
         let host = Host::start(&config("hangs", module_config, 2));
         // It is asked again by itself, after the quarantine.
-        check_shared_rooms(&host, "first");
+        host.check_shared_rooms("first");
         host.log().wait_for(
             &["hangs", "has crashed 2 times within 600 s, and is off"],
             PATIENCE,
         );
         assert!(tells(&host, "presence_router_module_off{module=\"hangs\"} 1"));
-        check_shared_rooms(&host, "second");
+        host.check_shared_rooms("second");
         host.terminate().expect_code(0);
     }
 }

@@ -20,22 +20,13 @@ fn run_command(command: &str, place: &str) -> Output {
     run_cli([command.as_ref(), "-c".as_ref(), file.as_os_str()])
 }
 
-/// bob, who shares a room with alice, sees what she says.
-#[track_caller]
-fn check_shared_rooms(host: &Host, says: &str) {
-    let bob = host.user("bob");
-    let since = bob.now();
-    host.user("alice").set("online", Some(says));
-    bob.sync_until_says(&since, &id_of("alice"), says);
-}
-
 #[test]
 fn without_a_panic_it_routes() {
     // The control for all the others.
     let host = Host::start(&config("none"));
     let gobbler = host.user("presence_gobbler");
     let since = gobbler.now();
-    check_shared_rooms(&host, "all is well");
+    host.check_shared_rooms("all is well");
     gobbler.sync_until_says(&since, &id_of("alice"), "all is well");
     host.terminate().expect_code(0);
 }
@@ -44,7 +35,7 @@ fn without_a_panic_it_routes() {
 fn when_it_routes_states() {
     for place in ["get_users_for_states", "poll_states"] {
         let host = Host::start(&config(place));
-        check_shared_rooms(&host, "first");
+        host.check_shared_rooms("first");
         host.log().wait_for(
             &["panics", "panicked in get_users_for_states", "told to panic"],
             PATIENCE,
@@ -56,7 +47,7 @@ fn when_it_routes_states() {
                 .of(&id_of("alice")),
             None
         );
-        check_shared_rooms(&host, "second");
+        host.check_shared_rooms("second");
         host.terminate().expect_code(0);
     }
 }
@@ -65,13 +56,13 @@ fn when_it_routes_states() {
 fn when_it_says_who_is_interested() {
     for place in ["get_interested_users", "poll_interested"] {
         let host = Host::start(&config(place));
-        check_shared_rooms(&host, "first");
+        host.check_shared_rooms("first");
         host.user("presence_gobbler").sync(&SyncRequest::initial());
         host.log().wait_for(
             &["panics", "panicked in get_interested_users", "told to panic"],
             PATIENCE,
         );
-        check_shared_rooms(&host, "second");
+        host.check_shared_rooms("second");
         host.terminate().expect_code(0);
     }
 }
@@ -79,11 +70,11 @@ fn when_it_says_who_is_interested() {
 #[test]
 fn when_a_future_is_dropped() {
     let host = Host::start(&config("drop_future"));
-    check_shared_rooms(&host, "first");
+    host.check_shared_rooms("first");
     let dropped = "the drop of the future of get_users_for_states";
     host.log()
         .wait_for(&["panics", dropped, "told to panic"], PATIENCE);
-    check_shared_rooms(&host, "second");
+    host.check_shared_rooms("second");
     host.terminate().expect_code(0);
 }
 
@@ -95,7 +86,7 @@ fn in_the_background() {
             .wait_for(&["panics", logged, "told to panic"], PATIENCE);
         let gobbler = host.user("presence_gobbler");
         let since = gobbler.now();
-        check_shared_rooms(&host, "the router itself is well");
+        host.check_shared_rooms("the router itself is well");
         gobbler.sync_until_says(&since, &id_of("alice"), "the router itself is well");
         host.terminate().expect_code(0);
     }
@@ -108,7 +99,7 @@ fn at_its_end() {
         ("drop_router", "panicked in the drop of the router"),
     ] {
         let host = Host::start(&config(place));
-        check_shared_rooms(&host, "until the end");
+        host.check_shared_rooms("until the end");
         host.terminate().expect_code(0).expect_stderr(&[logged]);
     }
 }

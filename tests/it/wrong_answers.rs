@@ -9,14 +9,6 @@ fn start(answer: &str) -> Host {
     Host::start(&Config::neighbours().module(library, json!({"answer": answer})))
 }
 
-#[track_caller]
-fn check_shared_rooms(host: &Host, says: &str) {
-    let bob = host.user("bob");
-    let since = bob.now();
-    host.user("alice").set("online", Some(says));
-    bob.sync_until_says(&since, &id_of("alice"), says);
-}
-
 #[test]
 fn wrong_routes_are_rejected_as_a_whole() {
     for answer in [
@@ -27,7 +19,7 @@ fn wrong_routes_are_rejected_as_a_whole() {
         "bad_listed_range",
     ] {
         let host = start(answer);
-        check_shared_rooms(&host, "first");
+        host.check_shared_rooms("first");
         host.log()
             .wait_for(&["wrong_answers", "get_users_for_states"], PATIENCE);
         let caught_up = host.user("presence_gobbler").sync(&SyncRequest::initial());
@@ -36,7 +28,7 @@ fn wrong_routes_are_rejected_as_a_whole() {
             None,
             "{answer}: part of it was taken"
         );
-        check_shared_rooms(&host, "second");
+        host.check_shared_rooms("second");
         host.terminate().expect_code(0);
     }
 }
@@ -44,15 +36,15 @@ fn wrong_routes_are_rejected_as_a_whole() {
 #[test]
 fn a_huge_answer_hurts_nobody() {
     let host = start("huge");
-    check_shared_rooms(&host, "first");
-    check_shared_rooms(&host, "second");
+    host.check_shared_rooms("first");
+    host.check_shared_rooms("second");
     host.terminate().expect_code(0);
 }
 
 #[test]
 fn a_wrong_interest_is_rejected_as_a_whole() {
     let host = start("interested_bad_user_id");
-    check_shared_rooms(&host, "first");
+    host.check_shared_rooms("first");
     host.user("presence_gobbler").sync(&SyncRequest::initial());
     host.log().wait_for(
         &[
@@ -62,6 +54,6 @@ fn a_wrong_interest_is_rejected_as_a_whole() {
         ],
         PATIENCE,
     );
-    check_shared_rooms(&host, "second");
+    host.check_shared_rooms("second");
     host.terminate().expect_code(0);
 }

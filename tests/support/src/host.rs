@@ -16,7 +16,7 @@ use crate::footprint::Footprint;
 use crate::log::Log;
 use crate::process::{Output, Process};
 use crate::user::User;
-use crate::{PATIENCE, artifacts};
+use crate::{PATIENCE, artifacts, id_of};
 
 /// A running host.
 #[derive(Debug)]
@@ -198,6 +198,16 @@ impl Host {
     /// A user's client, by the localpart that the config names.
     pub fn user(&self, name: &str) -> User {
         User::new(self.client(), name)
+    }
+
+    /// Checks with the users of [`Config::neighbours`] that shared rooms work: bob, who shares one with alice, sees what she
+    /// says.
+    #[track_caller]
+    pub fn check_shared_rooms(&self, says: &str) {
+        let bob = self.user("bob");
+        let since = bob.now();
+        self.user("alice").set("online", Some(says));
+        bob.sync_until_says(&since, &id_of("alice"), says);
     }
 
     /// Writes another config, and has it read by SIGHUP. Does not wait until it is in force.
