@@ -16,5 +16,6 @@ pub(super) async fn follow(shared: Arc<Shared>) {
         if shared.commands.send(Command::Directory(events)).await.is_err() {
             return;
         }
+        shared.apply_waiting();
     }
 }

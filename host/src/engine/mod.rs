@@ -15,6 +15,7 @@ mod generation;
 mod limit;
 mod membership;
 mod outbox;
+mod queue;
 mod read;
 mod receive;
 mod restore;
@@ -30,6 +31,7 @@ mod world;
 mod writer;
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -37,7 +39,7 @@ use futures_util::FutureExt;
 use parking_lot::{Mutex, RwLock};
 use presence_router_api::{PresenceState, SharedRoomPresence, UserId};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -64,7 +66,8 @@ pub use crate::engine::sync::{SetPresence, SyncAnswer, SyncError, SyncRequest};
 
 use crate::engine::feed::{Feed, with_source};
 use crate::engine::limit::Limits;
-use crate::engine::restore::{Reserved, Routes};
+use crate::engine::queue::{Closed, NotSent, Queue};
+use crate::engine::restore::Routes;
 use crate::engine::session::Reader;
 use crate::engine::strangers::Strangers;
 use crate::engine::world::World;
@@ -101,7 +104,12 @@ struct Shared {
     metrics: PresenceMetrics,
     /// Refreshes what of this the metrics show; set once this stands.
     on_scrape: OnceLock<OnScrape>,
-    commands: mpsc::Sender<Command>,
+    commands: Queue,
+    writer: Mutex<Writer>,
+    /// Something waits in `commands` that nobody else applies, or is due earlier than the task knows.
+    to_apply: Notify,
+    /// When the task is to wake for a timeout, in milliseconds since the Unix epoch.
+    sleeps_until: AtomicU64,
     receiving: Arc<Semaphore>,
     storage: Storage,
     /// How other homeservers were reached in the run before, until somebody sends to them.
@@ -134,16 +142,14 @@ pub struct Setup {
 impl Engine {
     /// Starts on the present runtime, without modules.
     pub fn start(setup: Setup) -> Self {
-        let (engine, queue, reserved) = Self::assemble(setup);
+        let engine = Self::assemble(setup);
         let shared = &engine.0;
-        shared
-            .tasks
-            .spawn(Writer::new(Arc::clone(shared), queue, reserved).run());
+        shared.tasks.spawn(writer::run(Arc::clone(shared)));
         shared.tasks.spawn(membership::follow(Arc::clone(shared)));
         engine
     }
 
-    fn assemble(setup: Setup) -> (Self, mpsc::Receiver<Command>, Reserved) {
+    fn assemble(setup: Setup) -> Self {
         let Setup {
             clock,
             server_name,
@@ -195,19 +201,22 @@ impl Engine {
             ..Writes::default()
         };
         storage.write(writes, Vec::new());
-        let (commands, queue) = mpsc::channel(QUEUE);
+        let metrics = PresenceMetrics::new();
         let shared = Arc::new(Shared {
             limits: Limits::new(rc_presence, &clock),
-            metrics: PresenceMetrics::new(),
             on_scrape: OnceLock::new(),
             clock,
             source,
+            writer: Mutex::new(Writer::new(&world, reserved, metrics.clone())),
+            metrics,
             world: RwLock::new(world),
             presence,
             waiting: Arc::default(),
             feeds: RwLock::new(Arc::default()),
             parked: Mutex::default(),
-            commands,
+            commands: Queue::new(QUEUE),
+            to_apply: Notify::new(),
+            sleeps_until: AtomicU64::new(0),
             receiving: Arc::new(Semaphore::new(RECEIVING)),
             storage,
             contacts: Mutex::new(contacts),
@@ -224,7 +233,7 @@ impl Engine {
         });
         // Nobody else has this yet, so nobody has set it.
         let _ = shared.on_scrape.set(refresh);
-        (Self(shared), queue, reserved)
+        Self(shared)
     }
 
     /// Who stands behind an access token.
@@ -353,10 +362,21 @@ impl Shared {
         Arc::clone(&self.feeds.read())
     }
 
+    /// Makes a change, or leaves it to who is making changes.
     async fn send(&self, command: Command) -> Result<(), NotApplied> {
-        match tokio::time::timeout(QUEUE_WAIT, self.commands.send(command)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(NotApplied::Stopped),
+        let sent = match self.commands.try_send(command) {
+            Ok(()) => Ok(Ok(())),
+            Err(NotSent::Closed) => Ok(Err(Closed)),
+            Err(NotSent::Full(command)) => {
+                tokio::time::timeout(QUEUE_WAIT, self.commands.send(command)).await
+            }
+        };
+        match sent {
+            Ok(Ok(())) => {
+                self.apply_waiting();
+                Ok(())
+            }
+            Ok(Err(Closed)) => Err(NotApplied::Stopped),
             Err(_) => {
                 self.metrics.overloaded();
                 Err(OVERLOADED.into())
@@ -373,8 +393,7 @@ impl Shared {
     }
 
     fn refresh_metrics(&self) {
-        let changes = self.commands.max_capacity() - self.commands.capacity();
-        self.metrics.waiting(changes, self.waiting.waiter_count());
+        self.metrics.waiting(self.commands.len(), self.waiting.waiter_count());
         {
             let world = self.world.read();
             self.metrics.timers(world.presence.timeout_count());

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use presence_router_api::PresenceState;
-use tokio::sync::{mpsc::error::TrySendError, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use crate::config::Tracking;
 use crate::delivery::{Cursor, ModuleTag, Owes, PresenceEvent, PresenceFilter, SyncToken};
 use crate::engine::feed::Feed;
 use crate::engine::fetch::{Fetched, Wanted};
+use crate::engine::queue::NotSent;
 use crate::engine::read::{Logs, Read};
 use crate::engine::writer::Command;
 use crate::engine::{Engine, NotApplied, Session, Shared};
@@ -327,12 +328,17 @@ impl Drop for RunningSync {
             user: self.user,
             device: self.device.clone(),
         };
+        // Who drops this may hold any lock: it leaves the change to the task.
+        let sent = self.shared.commands.try_send(ended);
+        self.shared.to_apply.notify_one();
         // Full: wait for a place. There is at most one of these a running sync.
-        if let Err(TrySendError::Full(ended)) = self.shared.commands.try_send(ended) {
-            let commands = self.shared.commands.clone();
+        if let Err(NotSent::Full(ended)) = sent {
+            let shared = Arc::clone(&self.shared);
             // A future may be dropped anywhere, so the runtime is named.
             let waiting = async move {
-                let _ = commands.send(ended).await;
+                if shared.commands.send(ended).await.is_ok() {
+                    shared.apply_waiting();
+                }
             };
             self.shared.tasks.spawn_on(waiting, &self.shared.runtime);
         }

@@ -1,10 +1,13 @@
-//! The task that changes things: takes all that is waiting, applies it in order, tells who must hear.
+//! Changes things: takes all that is waiting, applies it in order, tells who must hear. One at a time does so: whoever
+//! has a change and finds nobody at it, and who is at it goes on while more comes. So a change is made on the thread that brings
+//! it, and under load many are made at once. A task sees to timeouts, and to what nobody waits for.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use presence_router_api::{PresenceState, PresenceUpdate};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::directory::{Event, RoomKey};
 use crate::engine::receive::RemotePresence;
@@ -12,6 +15,7 @@ use crate::engine::restore::Reserved;
 use crate::engine::told::Told;
 use crate::engine::world::World;
 use crate::engine::{Shared, receive, restore};
+use crate::metrics::PresenceMetrics;
 use crate::presence::{Change, DeviceId, Expired, UserKey};
 use crate::storage::{WriteError, Writes};
 
@@ -19,6 +23,8 @@ use crate::storage::{WriteError, Writes};
 pub(super) const QUEUE: usize = 8_192;
 /// How many are applied at a time.
 const BATCH: usize = 1_024;
+/// How many batches somebody applies who has brought one change; then the task goes on.
+const ROUNDS: usize = 4;
 /// The longest sleep: somebody may have set the clock meanwhile.
 const MAX_SLEEP: Duration = Duration::from_secs(30);
 
@@ -77,11 +83,11 @@ impl Command {
     }
 }
 
+/// What only who applies changes may touch.
 pub(super) struct Writer {
-    shared: Arc<Shared>,
-    queue: mpsc::Receiver<Command>,
     reserved: Reserved,
     told: Told,
+    batch: Vec<Command>,
 }
 
 /// What follows from a batch.
@@ -107,48 +113,69 @@ pub(super) struct Outcome {
     pub(super) refused_strangers: usize,
 }
 
-impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, queue: mpsc::Receiver<Command>, reserved: Reserved) -> Self {
-        let told = {
-            let world = shared.world.read();
-            Told::new(&world.presence, world.directory.users(), shared.metrics.clone())
-        };
-        Self {
-            shared,
-            queue,
-            reserved,
-            told,
+/// Sees to timeouts, and to what nobody else applies, until the server stops.
+pub(super) async fn run(shared: Arc<Shared>) {
+    loop {
+        let due = shared.time_to_next_timeout();
+        tokio::select! {
+            () = shared.to_apply.notified() => {}
+            () = tokio::time::sleep(due) => {}
+            () = shared.stop.cancelled() => break,
         }
+        shared.writer.lock().apply(&shared);
+        shared.apply_waiting();
     }
+    // What was taken is applied: a client that was told so may rely on it.
+    shared.commands.close();
+    while !shared.commands.is_empty() {
+        shared.writer.lock().apply(&shared);
+    }
+}
 
-    pub(super) async fn run(mut self) {
-        let mut batch = Vec::new();
-        loop {
-            let due = self.time_to_next_timeout();
-            tokio::select! {
-                _ = self.queue.recv_many(&mut batch, BATCH) => {}
-                () = tokio::time::sleep(due) => {}
-                () = self.shared.stop.cancelled() => break,
+impl Shared {
+    /// Applies what waits, unless somebody is at it: then they will. Never waits for them.
+    pub(super) fn apply_waiting(&self) {
+        for _ in 0..ROUNDS {
+            // Who holds it looks into the queue once more after letting go of it, and what waits was put there before this.
+            let Some(mut writer) = self.writer.try_lock() else {
+                return;
+            };
+            writer.apply(self);
+            drop(writer);
+            if self.commands.is_empty() {
+                return;
             }
-            self.apply(&mut batch);
         }
-        // What was taken is applied: a client that was told so may rely on it.
-        self.queue.close();
-        while self.queue.recv_many(&mut batch, BATCH).await > 0 {
-            self.apply(&mut batch);
-        }
+        self.to_apply.notify_one();
     }
 
     fn time_to_next_timeout(&self) -> Duration {
-        let next = self.shared.world.read().presence.next_timeout();
+        let world = self.world.read();
+        let next = world.presence.next_timeout();
+        // Under the lock: who brings an earlier one sees what is slept for.
+        self.sleeps_until.store(next.unwrap_or(u64::MAX), Ordering::Relaxed);
+        drop(world);
         next.map_or(MAX_SLEEP, |due| {
-            Duration::from_millis(due.saturating_sub(self.shared.clock.now_ms())).min(MAX_SLEEP)
+            Duration::from_millis(due.saturating_sub(self.clock.now_ms())).min(MAX_SLEEP)
         })
     }
+}
 
-    fn apply(&mut self, batch: &mut Vec<Command>) {
-        let now = self.shared.clock.now_ms();
-        let mut guard = self.shared.world.write();
+impl Writer {
+    pub(super) fn new(world: &World, reserved: Reserved, metrics: PresenceMetrics) -> Self {
+        Self {
+            told: Told::new(&world.presence, world.directory.users(), metrics),
+            reserved,
+            batch: Vec::new(),
+        }
+    }
+
+    /// Applies what has fallen due, and a batch of what waits.
+    fn apply(&mut self, shared: &Shared) {
+        shared.commands.take(&mut self.batch, BATCH);
+        let batch = &mut self.batch;
+        let now = shared.clock.now_ms();
+        let mut guard = shared.world.write();
         let world = &mut *guard;
         let Expired { changed, pings } = world.presence.expire(now);
         let mut outcome = Outcome {
@@ -165,7 +192,7 @@ impl Writer {
         for user in &outcome.changed {
             world.changed(*user);
         }
-        self.shared.metrics.pinged(pings.len());
+        shared.metrics.pinged(pings.len());
         for user in pings {
             world.ping(user);
             outcome.touched.push(user);
@@ -173,20 +200,29 @@ impl Writer {
         let writes = writes(world, &mut outcome, &mut self.reserved);
         self.told
             .tell(&outcome.changed, &world.presence, &world.directory);
+        let is_earlier = world
+            .presence
+            .next_timeout()
+            .is_some_and(|next| next < shared.sleeps_until.load(Ordering::Relaxed));
         drop(guard);
-        self.shared
+        if is_earlier {
+            shared.to_apply.notify_one();
+        }
+        shared
             .metrics
             .received(outcome.received, outcome.refused_strangers);
-        self.shared
+        shared
             .metrics
             .applied(updates, timeouts, outcome.changed.len());
         // Routing does not wait for the disk. Who is to know that a change lasts does.
-        self.shared
+        shared
             .storage
             .write(writes, std::mem::take(&mut outcome.stored));
-        self.tell(outcome);
+        shared.tell(outcome);
     }
+}
 
+impl Shared {
     /// Wakes people who share a room at once; the modules' feeds go their own way.
     fn tell(&self, outcome: Outcome) {
         let Outcome {
@@ -196,9 +232,9 @@ impl Writer {
             applied,
             ..
         } = outcome;
-        let waiting = &self.shared.waiting;
+        let waiting = &self.waiting;
         {
-            let world = self.shared.world.read();
+            let world = self.world.read();
             let rooms = world.shared_rooms();
             for user in &changed {
                 waiting.wake_members(&[*user]);
@@ -215,7 +251,7 @@ impl Writer {
             wake.dedup();
             waiting.wake_members(&wake);
         }
-        for feed in self.shared.feeds().iter() {
+        for feed in self.feeds().iter() {
             feed.mark(&changed);
         }
         for answer in applied {

@@ -1,0 +1,78 @@
+//! Changes on their way to the writer. Bounded: beyond, who sends waits. Nobody is woken by what is put in here; who has
+//! put it sees to it that it is applied.
+
+use std::collections::VecDeque;
+
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, TryAcquireError};
+
+use crate::engine::writer::Command;
+
+#[derive(Debug)]
+pub(super) struct Queue {
+    waiting: Mutex<VecDeque<Command>>,
+    places: Semaphore,
+}
+
+/// Nothing is taken any more.
+#[derive(Debug)]
+pub(super) struct Closed;
+
+/// Why something was not put in at once.
+#[derive(Debug)]
+pub(super) enum NotSent {
+    /// There is no place now. What was to be sent.
+    Full(Command),
+    Closed,
+}
+
+impl Queue {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self {
+            waiting: Mutex::default(),
+            places: Semaphore::new(capacity),
+        }
+    }
+
+    /// Waits for a place.
+    pub(super) async fn send(&self, command: Command) -> Result<(), Closed> {
+        let place = self.places.acquire().await.map_err(|_| Closed)?;
+        place.forget();
+        self.waiting.lock().push_back(command);
+        Ok(())
+    }
+
+    /// Does not wait.
+    pub(super) fn try_send(&self, command: Command) -> Result<(), NotSent> {
+        match self.places.try_acquire() {
+            Ok(place) => place.forget(),
+            Err(TryAcquireError::NoPermits) => return Err(NotSent::Full(command)),
+            Err(TryAcquireError::Closed) => return Err(NotSent::Closed),
+        }
+        self.waiting.lock().push_back(command);
+        Ok(())
+    }
+
+    /// Moves the oldest commands, at most `limit`, into an empty batch.
+    pub(super) fn take(&self, batch: &mut Vec<Command>, limit: usize) {
+        let mut waiting = self.waiting.lock();
+        let taken = limit.min(waiting.len());
+        batch.extend(waiting.drain(..taken));
+        drop(waiting);
+        self.places.add_permits(taken);
+    }
+
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.lock().len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes nothing any more. What waits for a place hears of it.
+    pub(super) fn close(&self) {
+        self.places.close();
+    }
+}
