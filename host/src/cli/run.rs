@@ -16,7 +16,7 @@ use crate::cli::{Configured, Format, Outcome, federation, loader, log};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, Origins};
 use crate::directory::StaticSource;
-use crate::engine::{Engine, Setup};
+use crate::engine::{Engine, ROUTE_PACE, Setup};
 use crate::http::admin::AdminSocket;
 use crate::http::{self, Bound, Services};
 use crate::metrics::Exposition;
@@ -76,6 +76,7 @@ async fn serve(arguments: &Configured, config: &Config, origins: &Origins) -> Ou
         excluded_rooms: config.exclude_rooms_from_presence.iter().cloned().collect(),
         storage: open_storage(&config.database, origins)?,
         rc_presence: config.rc_presence,
+        route_pace: ROUTE_PACE,
     });
     if others.is_none() {
         engine.send_nothing();

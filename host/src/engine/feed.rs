@@ -137,13 +137,20 @@ pub(super) async fn run(feed: Arc<Feed>, shared: Arc<Shared>) {
     let mut in_trouble = false;
     let mut switched_off = None;
     let mut routed = RoutedChanges::default();
+    let mut next_call = Instant::now();
     loop {
         let generation = feed.generation();
         if generation.is_off() && switched_off.replace(generation.turn) != Some(generation.turn) {
             switch_off(generation.lease(), &shared);
         }
+        let due = async {
+            feed.due().await;
+            if next_call > Instant::now() {
+                sleep_until(next_call).await;
+            }
+        };
         tokio::select! {
-            () = feed.due() => {}
+            () = due => {}
             () = feed.stop.cancelled() => return,
         }
         forget_kept(&feed, &shared);
@@ -157,6 +164,7 @@ pub(super) async fn run(feed: Arc<Feed>, shared: Arc<Shared>) {
         let Some(batch) = feed.dirty.lock().take(MAX_BATCH, Instant::now()) else {
             continue;
         };
+        next_call = Instant::now() + shared.route_pace;
         let outcome = tokio::select! {
             outcome = route(&feed, &lease, &shared, &batch, &mut routed) => outcome,
             () = feed.stop.cancelled() => return,

@@ -95,6 +95,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     source: Arc<dyn Source>,
     presence: config::Presence,
+    route_pace: Duration,
     world: RwLock<World>,
     waiting: Arc<Waiting>,
     feeds: RwLock<Arc<[Arc<Feed>]>>,
@@ -137,7 +138,13 @@ pub struct Setup {
     pub storage: (Storage, Restored),
     /// `rc_presence`: how often a user may set presence.
     pub rc_presence: Option<config::RateLimit>,
+    /// How long after a call of `get_users_for_states` began the next one of the same module does, at least. What changes
+    /// meanwhile goes in one batch: under load, a call costs more than the states in it. See [`ROUTE_PACE`].
+    pub route_pace: Duration,
 }
+
+/// The [`Setup::route_pace`] of a server.
+pub const ROUTE_PACE: Duration = Duration::from_millis(1);
 
 impl Engine {
     /// Starts on the present runtime, without modules.
@@ -158,6 +165,7 @@ impl Engine {
             excluded_rooms,
             storage: (storage, mut restored),
             rc_presence,
+            route_pace,
         } = setup;
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let timing = Timing {
@@ -211,6 +219,7 @@ impl Engine {
             metrics,
             world: RwLock::new(world),
             presence,
+            route_pace,
             waiting: Arc::default(),
             feeds: RwLock::new(Arc::default()),
             parked: Mutex::default(),
@@ -393,7 +402,8 @@ impl Shared {
     }
 
     fn refresh_metrics(&self) {
-        self.metrics.waiting(self.commands.len(), self.waiting.waiter_count());
+        self.metrics
+            .waiting(self.commands.len(), self.waiting.waiter_count());
         {
             let world = self.world.read();
             self.metrics.timers(world.presence.timeout_count());

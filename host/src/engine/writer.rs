@@ -153,7 +153,8 @@ impl Shared {
         let world = self.world.read();
         let next = world.presence.next_timeout();
         // Under the lock: who brings an earlier one sees what is slept for.
-        self.sleeps_until.store(next.unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.sleeps_until
+            .store(next.unwrap_or(u64::MAX), Ordering::Relaxed);
         drop(world);
         next.map_or(MAX_SLEEP, |due| {
             Duration::from_millis(due.saturating_sub(self.clock.now_ms())).min(MAX_SLEEP)
@@ -211,13 +212,9 @@ impl Writer {
         shared
             .metrics
             .received(outcome.received, outcome.refused_strangers);
-        shared
-            .metrics
-            .applied(updates, timeouts, outcome.changed.len());
+        shared.metrics.applied(updates, timeouts, outcome.changed.len());
         // Routing does not wait for the disk. Who is to know that a change lasts does.
-        shared
-            .storage
-            .write(writes, std::mem::take(&mut outcome.stored));
+        shared.storage.write(writes, std::mem::take(&mut outcome.stored));
         shared.tell(outcome);
     }
 }

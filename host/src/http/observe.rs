@@ -31,18 +31,26 @@ pub(super) fn asked_by(parts: &Parts, user: &UserId) {
 }
 
 /// Observes a request.
-pub(super) async fn observe(
+pub(super) async fn observe<F>(
     State(metrics): State<HttpMetrics>,
     mut request: Request,
-    next: Next,
-) -> Response {
+    answer: impl FnOnce(Request) -> F,
+) -> Response
+where
+    F: Future<Output = Response>,
+{
     let mut observed = Observed::begin(metrics, request.method(), request.extensions());
     if let Some(caller) = &observed.caller {
         request.extensions_mut().insert(caller.clone());
     }
-    let response = next.run(request).await;
+    let response = answer(request).await;
     observed.status = response.status().as_u16();
     response
+}
+
+/// Observes a request, as a layer of its own.
+pub(super) async fn layer(metrics: State<HttpMetrics>, request: Request, next: Next) -> Response {
+    observe(metrics, request, |request| next.run(request)).await
 }
 
 /// Who asks, once that is known. Only there when it will be logged.
@@ -136,7 +144,7 @@ mod tests {
         let router = Router::new()
             .route("/users/{user}", get(async || "hello"))
             .route("/never", get(pending::<()>))
-            .layer(from_fn_with_state(HttpMetrics::new(), observe));
+            .layer(from_fn_with_state(HttpMetrics::new(), layer));
         for (method, path) in [
             ("GET", "/users/a?access_token=secret"),
             ("GET", "/users/b"),

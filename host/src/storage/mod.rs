@@ -111,8 +111,9 @@ impl Storage {
     /// waits is bounded by the number of users, rooms, modules, homeservers, and pairs of a module or a homeserver with a
     /// user.
     ///
-    /// Each `done` hears once when all that was handed over so far is on disk, or that it is not: then it is kept, and
-    /// tried again with the next write, and each second.
+    /// Each `done` hears once when all that was handed over so far is on disk, but for what modules have routed, or that it is
+    /// not: then it is kept, and tried again with the next write, and each second. What nobody waits for is written 50 ms
+    /// later at the latest.
     pub fn write(&self, writes: Writes, done: Vec<oneshot::Sender<Result<(), WriteError>>>) {
         self.handle.queue.write(writes, done);
     }
@@ -124,7 +125,7 @@ impl Storage {
 
     /// Waits until all that was handed over so far is on disk, or could not be written.
     pub async fn flush(&self) -> Result<(), WriteError> {
-        self.done(|done| self.write(Writes::default(), vec![done])).await
+        self.done(|done| self.handle.queue.flush(done)).await
     }
 
     /// Writes what waits, brings the log into the database, and unlocks it. Calls that come later, and those of other

@@ -34,6 +34,9 @@ pub enum Location {
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 /// To what the log is cut after it was long.
 const LOG_BYTES: i64 = 16 * 1024 * 1024;
+/// After how many pages, of 4 KiB, a transaction itself brings the log into the database, and waits for the disk: only when
+/// there are more within the second after which the thread does so.
+const LOG_PAGES: i64 = LOG_BYTES / 4096;
 /// The name of the log is that of the database and this.
 const LOG: &str = "-wal";
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -226,6 +229,9 @@ fn finish(
             .pragma_update(None, "synchronous", "NORMAL")
             .and_then(|()| {
                 connection.pragma_update_and_check(None, "journal_size_limit", LOG_BYTES, |_| Ok(()))
+            })
+            .and_then(|()| {
+                connection.pragma_update_and_check(None, "wal_autocheckpoint", LOG_PAGES, |_| Ok(()))
             })
             .map_err(sqlite)?;
     }

@@ -2,6 +2,7 @@
 //! rooms, modules, homeservers, and pairs of a module or a homeserver with a user. Knows no SQL and no thread.
 
 use std::collections::HashMap;
+use std::mem;
 use std::sync::Arc;
 
 use presence_router_api::UserId;
@@ -86,9 +87,19 @@ impl Pending {
         }
     }
 
+    /// Takes what somebody may wait for. What modules have routed stays: nobody does, and the next of a user takes its place.
+    pub(super) fn take_urgent(&mut self) -> Self {
+        let urgent = mem::take(self);
+        self.routed = urgent.routed;
+        Self {
+            routed: HashMap::new(),
+            ..urgent
+        }
+    }
+
     /// Takes back what could not be written; what has come meanwhile is newer.
     pub(super) fn take_back(&mut self, older: Self) {
-        let newer = std::mem::replace(self, older);
+        let newer = mem::replace(self, older);
         self.presence.extend(newer.presence);
         for (module, routes) in newer.routed {
             self.routed.entry(module).or_default().extend(routes);

@@ -21,6 +21,13 @@ pub(super) const RETRY: Duration = Duration::from_secs(1);
 /// otherwise wait for.
 pub(super) const SYNC_AFTER: Duration = Duration::from_secs(1);
 
+/// How long a group waits for as many as were in the one before: clients that wait for their answers send the next changes
+/// at about the same time, and a transaction costs much and a row little.
+const GROUP_WAIT: Duration = Duration::from_micros(200);
+
+/// How long what nobody waits for may wait for a transaction. A user whom a module has routed many times meanwhile is one row.
+pub(super) const LINGER: Duration = Duration::from_millis(50);
+
 /// Hears what became of a write.
 pub(super) type Done = oneshot::Sender<Result<(), WriteError>>;
 
@@ -32,8 +39,14 @@ pub(super) struct Queue {
 
 struct Waiting {
     pending: Pending,
-    /// Something was handed over since the thread last took: what failed before is tried again with it.
-    is_fresh: bool,
+    /// Since when something waits that was handed over after the thread last took: what failed before is tried again with it.
+    fresh_since: Option<Instant>,
+    /// Since when somebody waits for it.
+    asked_since: Option<Instant>,
+    /// Somebody waits for all of it.
+    to_flush: bool,
+    /// How many were waited for in the last group.
+    last_group: usize,
     /// The rows that the thread is writing.
     in_flight: usize,
     done: Vec<Done>,
@@ -62,7 +75,10 @@ impl Queue {
         Self {
             waiting: Mutex::new(Waiting {
                 pending: Pending::default(),
-                is_fresh: false,
+                fresh_since: None,
+                asked_since: None,
+                to_flush: false,
+                last_group: 0,
                 in_flight: 0,
                 done: Vec::new(),
                 changes: Vec::new(),
@@ -80,9 +96,25 @@ impl Queue {
             answer(done, &Err(WriteError::Closed));
             return;
         }
+        let now = Instant::now();
+        let due_before = waiting.due();
         waiting.pending.add(writes);
-        waiting.done.extend(done);
-        waiting.is_fresh = true;
+        if !done.is_empty() {
+            waiting.done.extend(done);
+            waiting.asked_since.get_or_insert(now);
+        }
+        waiting.fresh_since.get_or_insert(now);
+        // The thread wakes by itself when what it knows of is due.
+        let due = waiting.due();
+        if due_before.is_none_or(|before| due.is_some_and(|due| due < before)) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// All that was handed over is written at once.
+    pub(super) fn flush(&self, done: Done) {
+        self.waiting.lock().to_flush = true;
+        self.write(Writes::default(), vec![done]);
         self.wake.notify_one();
     }
 
@@ -121,8 +153,12 @@ impl Queue {
     fn take(&self, retry: Option<Instant>, sync: Option<Instant>) -> Turn {
         let mut waiting = self.waiting.lock();
         let alarm = retry.into_iter().chain(sync).min();
-        while waiting.is_idle() {
-            match alarm {
+        while !waiting.has_work() {
+            let due = waiting.due();
+            if due.is_some_and(|due| due <= Instant::now()) {
+                break;
+            }
+            match alarm.into_iter().chain(due).min() {
                 Some(at) if self.wake.wait_until(&mut waiting, at).timed_out() => break,
                 Some(_) => {}
                 None => self.wake.wait(&mut waiting),
@@ -132,12 +168,23 @@ impl Queue {
         let is_due = retry.is_some_and(|at| Instant::now() >= at);
         let is_last = !matches!(waiting.phase, Phase::Open);
         // A request of a module is no reason to try again what has just failed.
-        let pending = if waiting.is_fresh || is_due || is_last {
+        let lingered = waiting.fresh_since.is_some_and(|since| since.elapsed() >= LINGER);
+        let to_flush = mem::take(&mut waiting.to_flush);
+        let pending = if is_due || is_last || lingered || to_flush {
+            waiting.fresh_since = None;
             mem::take(&mut waiting.pending)
+        } else if waiting.asked_since.is_some() {
+            waiting.pending.take_urgent()
         } else {
             Pending::default()
         };
-        waiting.is_fresh = false;
+        if waiting.pending.is_empty() {
+            waiting.fresh_since = None;
+        }
+        waiting.asked_since = None;
+        if !waiting.done.is_empty() {
+            waiting.last_group = waiting.done.len();
+        }
         waiting.in_flight = pending.len();
         Turn {
             pending,
@@ -179,11 +226,22 @@ impl Queue {
 }
 
 impl Waiting {
-    fn is_idle(&self) -> bool {
-        !self.is_fresh
-            && self.changes.is_empty()
-            && self.reads.is_empty()
-            && matches!(self.phase, Phase::Open)
+    /// Whether there is what waits for no company.
+    fn has_work(&self) -> bool {
+        self.to_flush
+            || !self.changes.is_empty()
+            || !self.reads.is_empty()
+            || !matches!(self.phase, Phase::Open)
+    }
+
+    /// When what was handed over is to be written; a past moment when at once.
+    fn due(&self) -> Option<Instant> {
+        let lingered = self.fresh_since? + LINGER;
+        Some(match self.asked_since {
+            None => lingered,
+            Some(since) if self.done.len() >= self.last_group => since,
+            Some(since) => lingered.min(since + GROUP_WAIT),
+        })
     }
 }
 

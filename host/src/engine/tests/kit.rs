@@ -40,6 +40,8 @@ pub(super) fn setup(clock: Arc<dyn Clock>, rooms: &[&[&str]]) -> Setup {
         presence: config::Presence::default(),
         excluded_rooms: Vec::new(),
         rc_presence: None,
+        // Where time stands still, nothing is to wait for it.
+        route_pace: Duration::ZERO,
         storage: Storage::open(&Location::Memory).expect("opens"),
     }
 }

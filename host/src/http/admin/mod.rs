@@ -195,7 +195,7 @@ fn refusal() -> Router {
 fn dress(routes: Router) -> Router {
     routes
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn_with_state(HttpMetrics::new(), observe::observe))
+        .layer(from_fn_with_state(HttpMetrics::new(), observe::layer))
 }
 
 async fn list<O: Operate>(State(admin): State<Admin<O>>) -> Json<ModuleList> {

@@ -57,5 +57,6 @@ fn engine_with(rc_presence: Option<config::RateLimit>) -> Engine {
         excluded_rooms: Vec::new(),
         storage: Storage::open(&Location::Memory).expect("opens"),
         rc_presence,
+        route_pace: std::time::Duration::ZERO,
     })
 }

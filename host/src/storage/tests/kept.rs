@@ -49,8 +49,9 @@ async fn all_that_was_written_comes_back() {
     let place = Place::new();
     let (storage, first) = place.open();
     assert_eq!(first, Restored::default());
+    let routes = everything().routed.len();
     store(&storage, everything()).await.unwrap();
-    assert_eq!(storage.len_waiting(), 0);
+    assert_eq!(storage.len_waiting(), routes, "nobody waits for what was routed");
     storage.close().await.unwrap();
 
     let (storage, again) = place.open();
@@ -141,12 +142,29 @@ async fn the_newest_stays_whether_it_was_written_before_or_not() {
 }
 
 #[tokio::test]
+async fn what_nobody_waits_for_is_written_a_moment_later() {
+    let place = Place::new();
+    let (storage, _) = place.open();
+    storage.write(everything(), Vec::new());
+    assert!(storage.len_waiting() > 0);
+    let written = async {
+        while storage.len_waiting() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    patient(written).await;
+    // Nothing has asked for it.
+    drop(storage);
+}
+
+#[tokio::test]
 async fn what_was_sent_waits_no_more_and_what_comes_after_waits_again() {
     // Each step in a transaction of its own, or all in one.
     for groups in [4, 1] {
         let place = Place::new();
         let (storage, _) = place.open();
         store(&storage, everything()).await.unwrap();
+        storage.flush().await.unwrap();
         let steps = [
             Writes {
                 sent: vec![sent("r.example", 1), sent("s.example", 1), sent("t.example", 1)],

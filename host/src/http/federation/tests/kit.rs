@@ -182,6 +182,8 @@ fn engine() -> Engine {
         excluded_rooms: Vec::new(),
         storage: Storage::open(&Location::Memory).expect("opens"),
         rc_presence: None,
+        // Where time stands still, nothing is to wait for it.
+        route_pace: std::time::Duration::ZERO,
     })
 }
 
