@@ -1,0 +1,243 @@
+//! What was measured, as it is printed.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use crate::load::args::Args;
+use crate::load::plan::Plan;
+use crate::run::{Errors, Run};
+use crate::stats::{Latency, float, per, round};
+use crate::syncer::SyncTally;
+use crate::table::Table;
+use crate::usage::{ServerUse, Used};
+use crate::writer::WriteTally;
+
+/// The result of a run.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    label: String,
+    base_url: String,
+    machine_cores: usize,
+    writers: usize,
+    connections: usize,
+    offered_rate: Offered,
+    seconds: f64,
+    /// Acknowledged ones that were sent in the window.
+    updates: u64,
+    updates_per_s: f64,
+    put_latency: Latency,
+    connections_opened: u64,
+    server: Vec<ServerUse>,
+    server_cpu_cores: Option<f64>,
+    server_rss_mib: Option<f64>,
+    server_cpu_s_per_1000_updates: Option<f64>,
+    updates_per_cpu_s: Option<f64>,
+    generator_cpu_cores: f64,
+    generator_cpu_us_per_update: Option<f64>,
+    /// Anything else that runs spoils the figures: cores that were neither the server's, if `--pid` was given, nor ours.
+    other_cpu_cores: f64,
+    /// Cores that the hypervisor took away.
+    stolen_cpu_cores: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sync: Option<SyncReport>,
+    errors: Errors,
+}
+
+/// How many updates a second were wanted.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Offered {
+    Rate(f64),
+    Closed(&'static str),
+}
+
+/// The part of those who listen.
+#[derive(Debug, Serialize)]
+struct SyncReport {
+    syncers: usize,
+    /// Updates that arrived, each once for a syncer. Presence is state: what a newer update has replaced need not arrive.
+    deliveries: u64,
+    deliveries_per_s: f64,
+    delivered_of_acked: f64,
+    observer_deliveries_per_s: f64,
+    observer_delivered_of_acked: f64,
+    delivery_latency: Latency,
+    responses_per_s: f64,
+    events_per_response: f64,
+    responses_without_our_updates_per_s: f64,
+    responses_with_unmoved_token_per_s: f64,
+    bytes_per_s: f64,
+    duplicate_events: u64,
+    events_for_the_wrong_user: u64,
+    /// Pairs of a syncer and a writer whose last acknowledged update never arrived. It has two names: scripts know the first.
+    pairs_without_final_state: u64,
+    missing_final: u64,
+    pairs: u64,
+    server_cpu_s_per_1000_deliveries: Option<f64>,
+    deliveries_per_cpu_s: Option<f64>,
+}
+
+/// What the threads have measured, and by which arguments.
+pub(super) struct Measured<'a> {
+    pub(super) args: &'a Args,
+    pub(super) run: &'a Run,
+    pub(super) plan: &'a Plan,
+    pub(super) usage: Used,
+    pub(super) writes: WriteTally,
+    pub(super) syncs: SyncTally,
+}
+
+impl Measured<'_> {
+    pub(super) fn report(self) -> Report {
+        let seconds = self.args.duration;
+        let updates = self.writes.updates();
+        let cpu = self.usage.server_cpu_seconds();
+        let sync = (!self.plan.syncers.is_empty()).then(|| self.sync_report(cpu));
+        let mut errors = self.writes.errors;
+        errors.merge(self.syncs.errors);
+        let usage = self.usage;
+        Report {
+            label: self.args.label.clone(),
+            base_url: self.run.targets.base_url.clone(),
+            machine_cores: std::thread::available_parallelism().map_or(0, usize::from),
+            writers: self.plan.writers.len(),
+            connections: self.args.connections,
+            offered_rate: if self.args.rate > 0.0 {
+                Offered::Rate(self.args.rate)
+            } else {
+                Offered::Closed("closed loop")
+            },
+            seconds,
+            updates,
+            updates_per_s: round(float(updates) / seconds, 1),
+            put_latency: self.writes.latency.summary(),
+            connections_opened: self.writes.opened,
+            server_cpu_cores: cpu.map(|cpu| round(cpu / seconds, 3)),
+            server_rss_mib: usage.server_rss_mib(),
+            server_cpu_s_per_1000_updates: cpu.and_then(|cpu| cost_of_1000(cpu, updates)),
+            updates_per_cpu_s: cpu.and_then(|cpu| per(updates, cpu, 1)),
+            generator_cpu_cores: round(usage.own / seconds, 3),
+            generator_cpu_us_per_update: (updates > 0).then(|| round(usage.own * 1e6 / float(updates), 2)),
+            other_cpu_cores: round(usage.others / seconds, 3),
+            stolen_cpu_cores: round(usage.stolen / seconds, 3),
+            server: usage.server,
+            sync,
+            errors,
+        }
+    }
+
+    fn sync_report(&self, cpu: Option<f64>) -> SyncReport {
+        let (seconds, syncs) = (self.args.duration, &self.syncs);
+        let expected = Expected::of(self);
+        let rate = |count| round(float(count) / seconds, 1);
+        let of = |count, of: u64| round(float(count) / float(of.max(1)), 4);
+        SyncReport {
+            syncers: self.plan.syncers.len(),
+            deliveries: syncs.deliveries,
+            deliveries_per_s: rate(syncs.deliveries),
+            delivered_of_acked: of(syncs.deliveries, expected.updates),
+            observer_deliveries_per_s: rate(syncs.observer_deliveries),
+            observer_delivered_of_acked: of(syncs.observer_deliveries, expected.observer_updates),
+            delivery_latency: syncs.latency.summary(),
+            responses_per_s: rate(syncs.responses),
+            events_per_response: round(float(syncs.deliveries) / float(syncs.responses.max(1)), 2),
+            responses_without_our_updates_per_s: rate(syncs.empty),
+            responses_with_unmoved_token_per_s: rate(syncs.unmoved),
+            bytes_per_s: round(float(syncs.bytes) / seconds, 0),
+            duplicate_events: syncs.duplicates,
+            events_for_the_wrong_user: syncs.unexpected,
+            pairs_without_final_state: expected.missing_final,
+            missing_final: expected.missing_final,
+            pairs: expected.pairs,
+            server_cpu_s_per_1000_deliveries: cpu.and_then(|cpu| cost_of_1000(cpu, syncs.deliveries)),
+            deliveries_per_cpu_s: cpu.and_then(|cpu| per(syncs.deliveries, cpu, 1)),
+        }
+    }
+}
+
+fn cost_of_1000(cpu: f64, count: u64) -> Option<f64> {
+    (count > 0).then(|| round(cpu * 1000.0 / float(count), 4))
+}
+
+/// What was to arrive.
+#[derive(Debug, Default)]
+struct Expected {
+    updates: u64,
+    observer_updates: u64,
+    pairs: u64,
+    missing_final: u64,
+}
+
+impl Expected {
+    fn of(measured: &Measured) -> Self {
+        let users = &measured.run.targets.users;
+        let written: HashMap<usize, _> = measured
+            .writes
+            .written
+            .iter()
+            .map(|written| (written.user, written))
+            .collect();
+        let mut expected = Self::default();
+        for (reader, seen) in &measured.syncs.seen {
+            let Some(reader) = users.get(*reader) else {
+                continue;
+            };
+            let writers = measured.plan.writers.iter();
+            let writers = writers.filter_map(|writer| Some((users.get(*writer)?, written.get(writer)?)));
+            for (_, written) in writers.filter(|(writer, _)| reader.sees(writer)) {
+                expected.updates += written.updates;
+                expected.observer_updates += if reader.is_observer() { written.updates } else { 0 };
+                if written.last.is_some() {
+                    expected.pairs += 1;
+                    expected.missing_final += u64::from(seen.newest(written.user) != written.last);
+                }
+            }
+        }
+        expected
+    }
+}
+
+impl Report {
+    /// For people.
+    pub(crate) fn table(&self) -> Table {
+        let mut table = Table::new();
+        if !self.label.is_empty() {
+            table.row("label", &self.label);
+        }
+        let offered = match self.offered_rate {
+            Offered::Rate(rate) => format!("{rate} updates/s"),
+            Offered::Closed(closed) => closed.to_owned(),
+        };
+        let (writers, connections, seconds) = (self.writers, self.connections, self.seconds);
+        table.row(
+            "load",
+            format!("{writers} writers on {connections} connections, {offered}, {seconds} s"),
+        );
+        table.row("updates/s", self.updates_per_s);
+        table.latency("PUT", &self.put_latency);
+        table.maybe("updates a CPU-second", self.updates_per_cpu_s);
+        if let Some(sync) = &self.sync {
+            table.row("syncers", sync.syncers);
+            table.row("deliveries/s", sync.deliveries_per_s);
+            table.row(
+                "delivered of sent",
+                format!("{} (what was replaced need not arrive)", sync.delivered_of_acked),
+            );
+            table.latency("update to delivery", &sync.delivery_latency);
+            table.maybe("deliveries a CPU-second", sync.deliveries_per_cpu_s);
+            table.row("repeated events", sync.duplicate_events);
+            table.row("events not to be seen", sync.events_for_the_wrong_user);
+            table.row(
+                "without final state",
+                format!("{} of {} pairs", sync.missing_final, sync.pairs),
+            );
+        }
+        table.maybe("server, CPU cores", self.server_cpu_cores);
+        table.maybe("server, resident MiB", self.server_rss_mib);
+        table.row("generator, CPU cores", self.generator_cpu_cores);
+        table.row("others, CPU cores", self.other_cpu_cores);
+        table.errors(&self.errors);
+        table
+    }
+}

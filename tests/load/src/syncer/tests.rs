@@ -1,0 +1,1 @@
+//! What is taken from an answer, and what it counts as.
