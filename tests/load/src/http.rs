@@ -11,8 +11,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// Longer than any long-poll.
-const ANSWER_DEADLINE: Duration = Duration::from_secs(90);
+/// How long an answer may take; that of a long-poll, so much longer than it waits.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How much room is made for a read. Most answers fit.
 const READ_BYTES: usize = 4 * 1024;
@@ -61,6 +61,7 @@ pub(crate) enum Buffers {
 #[derive(Debug)]
 pub(crate) struct Connection {
     authority: Authority,
+    patience: Duration,
     buffers: Buffers,
     stream: Option<TcpStream>,
     read: Vec<u8>,
@@ -86,9 +87,11 @@ impl Answer<'_> {
 }
 
 impl Connection {
-    pub(crate) fn new(authority: &Authority, buffers: Buffers) -> Self {
+    /// A connection that waits for an answer for `patience` at most.
+    pub(crate) fn new(authority: &Authority, buffers: Buffers, patience: Duration) -> Self {
         Self {
             authority: authority.clone(),
+            patience,
             buffers,
             stream: None,
             read: Vec::new(),
@@ -105,12 +108,9 @@ impl Connection {
     /// Sends a request and reads the whole answer. A connection that the server has closed meanwhile is opened
     /// again, once.
     pub(crate) async fn exchange(&mut self, request: &[u8]) -> Result<Answer<'_>> {
-        let answered = match timeout(ANSWER_DEADLINE, self.send_and_read(request)).await {
+        let answered = match timeout(self.patience, self.send_and_read(request)).await {
             Ok(answered) => answered,
-            Err(_) => Err(anyhow::anyhow!(
-                "no answer within {} s",
-                ANSWER_DEADLINE.as_secs()
-            )),
+            Err(_) => Err(anyhow::anyhow!("no answer within {} s", self.patience.as_secs())),
         };
         let head = answered.inspect_err(|_| self.stream = None)?;
         if head.ends == Ends::Connection || head.closes {

@@ -1,30 +1,95 @@
 //! The load itself: writers set presence, syncers long-poll; what both saw is counted and timed.
 
-use std::sync::Arc;
-use std::sync::mpsc;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow};
-use parking_lot::Mutex;
-use tokio_util::sync::CancellationToken;
+use anyhow::{Context as _, Result};
+use clap::ValueEnum;
 
-use crate::http::{Authority, Buffers, Connection};
-use crate::load::args::Args;
-use crate::load::plan::Plan;
-use crate::load::report::{Measured, Report};
+use crate::crew::{Crew, Task, runtime};
+use crate::http::{Authority, Buffers, PATIENCE};
+use crate::output::Format;
+use crate::plan::{Plan, writers};
+use crate::report::{Report, Results};
 use crate::run::{Run, Window};
-use crate::schedule::Schedule;
-use crate::stamp::{Seen, Tag, Time, random};
-use crate::syncer::{SyncTally, Syncer, first_sync, sync_path};
+use crate::stamp::{Tag, random};
+use crate::syncer::sync_path;
+use crate::syncs::first_syncs;
 use crate::targets::Targets;
-use crate::threads::{Share, runtime};
-use crate::usage::Usage;
-use crate::writer::{WriteTally, write};
+use crate::usage::{Usage, Used};
 
-pub(crate) mod args;
-mod plan;
-mod report;
+/// Writers and syncers, without a subcommand.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Targets file (see below)
+    #[arg(long)]
+    pub(crate) targets: Option<PathBuf>,
+    /// Connections that write
+    #[arg(long, default_value_t = 16)]
+    pub(crate) connections: usize,
+    /// Updates a second of all connections together; 0 is a closed loop: as fast as they are answered
+    #[arg(long, default_value_t = 0.0)]
+    pub(crate) rate: f64,
+    /// Users that long-poll /sync instead of writing, besides the observers
+    #[arg(long, default_value_t = 0)]
+    pub(crate) syncers: usize,
+    /// Which users these are
+    #[arg(long, value_enum, default_value_t = Pick::Stride)]
+    pub(crate) pick: Pick,
+    /// No observer syncs (else all of them do when --syncers is above 0, or with --observers)
+    #[arg(long)]
+    pub(crate) no_observers: bool,
+    /// Observers sync though --syncers is 0
+    #[arg(long)]
+    pub(crate) observers: bool,
+    /// Seconds that are measured
+    #[arg(long, default_value_t = 20.0)]
+    pub(crate) duration: f64,
+    /// Seconds of the same load before
+    #[arg(long, default_value_t = 3.0)]
+    pub(crate) warmup: f64,
+    /// Seconds of syncing after the last update
+    #[arg(long, default_value_t = 3.0)]
+    pub(crate) drain: f64,
+    /// Filter of /sync: "presence" (nothing but presence), "none", or one in JSON
+    #[arg(long, default_value = "presence")]
+    pub(crate) filter: String,
+    /// `set_presence` of /sync
+    #[arg(long, default_value = "offline")]
+    pub(crate) set_presence: String,
+    /// Timeout of /sync in milliseconds; up to 9999 are added, others in each run, because Synapse answers a
+    /// repeated, identical /sync from a cache for two minutes
+    #[arg(long, default_value_t = 30_000)]
+    pub(crate) sync_timeout: u64,
+    /// Process of the server, whose CPU and memory count, with those of all that it started; may be repeated
+    #[arg(long)]
+    pub(crate) pid: Vec<u32>,
+    /// Threads of the generator
+    #[arg(long, default_value_t = 2)]
+    pub(crate) threads: usize,
+    /// Directory to which every answer of /sync is written; spoils the times
+    #[arg(long)]
+    pub(crate) trace: Option<PathBuf>,
+    /// Text that is copied into the result
+    #[arg(long, default_value = "")]
+    pub(crate) label: String,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t = Format::Json)]
+    pub(crate) format: Format,
+}
+
+/// Which of the users sync.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Pick {
+    /// Spread over the list, so that every room has its share
+    Stride,
+    /// The first
+    Head,
+    /// The last
+    Tail,
+}
 
 /// Runs it, and answers with what was measured.
 pub(crate) fn run(args: &Args) -> Result<Report> {
@@ -41,138 +106,52 @@ pub(crate) fn run(args: &Args) -> Result<Report> {
     let authority = Authority::of(&targets.base_url)?;
     // Synapse answers a repeated, identical sync from a cache for two minutes.
     let timeout = Duration::from_millis(args.sync_timeout.saturating_add(number % 10_000));
-    let mut run = Run {
+    let run = Arc::new(Run {
         targets,
         authority,
         tag: Tag::new(number),
-        time: Time(Instant::now()),
+        started: OnceLock::new(),
         window,
         sync_path: sync_path(timeout, &args.set_presence, &args.filter),
+    });
+    let task = Task {
+        threads: args.threads,
+        listeners: runtime()?.block_on(first_syncs(&run, &plan.syncers))?,
+        writers: writers(&plan.writers, args.rate, args.connections),
+        buffers: Buffers::Kept,
+        patience: timeout.saturating_add(PATIENCE),
+        trace: args.trace.clone(),
     };
-    let since = runtime()?.block_on(first_syncs(&run, &plan.syncers))?;
+    let mut crew = Crew::open(&run, &task)?;
+    let (writers, listeners) = (plan.writers.len(), task.listeners.len());
     eprintln!(
-        "{} writers on {} connections, {} syncers",
-        plan.writers.len(),
-        args.connections,
-        since.len()
+        "{writers} writers on {} connections, {listeners} syncers",
+        args.connections
     );
-    run.time = Time(Instant::now());
-    let run = Arc::new(run);
-    let (stop, (all_written, written)) = (CancellationToken::new(), mpsc::channel());
-    let threads: Vec<_> = Share::all(args.threads)
-        .map(|share| {
-            let work = Work {
-                run: run.clone(),
-                connections: connections(share, &plan.writers, args),
-                syncers: share.of(&since).cloned().collect(),
-                trace: args.trace.clone(),
-                all_written: all_written.clone(),
-                stop: stop.clone(),
-            };
-            thread::spawn(|| -> Result<Done> { Ok(runtime()?.block_on(work.done())) })
-        })
-        .collect();
-    drop(all_written);
-
-    sleep_until(run.time.0 + run.window.from);
-    let before = Usage::now(&args.pid)?;
-    sleep_until(run.time.0 + run.window.to);
-    let usage = Usage::now(&args.pid)?.since(&before, args.duration)?;
-    // Nothing is ever sent: it ends when the last thread has written all.
-    let _ = written.recv();
-    if !since.is_empty() {
-        thread::sleep(drain);
-    }
-    stop.cancel();
-    let (mut writes, mut syncs) = (WriteTally::new(), SyncTally::new());
-    for thread in threads {
-        let done = thread
-            .join()
-            .map_err(|_| anyhow!("a thread of the load has panicked"))??;
-        writes.merge(done.0);
-        syncs.merge(done.1);
-    }
-    Ok(Measured {
-        args,
+    crew.listen();
+    crew.write();
+    let usage = measure(&run, &args.pid)?;
+    let measured = crew.end(if listeners == 0 { Duration::ZERO } else { drain })?;
+    Ok(Results {
+        label: &args.label,
         run: &run,
-        plan: &plan,
+        writers,
+        connections: args.connections,
+        listeners,
+        rate: args.rate,
+        seconds: args.duration,
         usage,
-        writes,
-        syncs,
+        measured,
     }
     .report())
 }
 
-/// The syncers' first syncs, one after another: on a server that takes long for each, all at once would time out.
-async fn first_syncs(run: &Run, syncers: &[usize]) -> Result<Vec<(usize, String)>> {
-    let mut connection = Connection::new(&run.authority, Buffers::Kept);
-    let mut ready = Vec::with_capacity(syncers.len());
-    for &user in syncers {
-        let token = run.targets.users.get(user).map_or("", |user| &user.token);
-        let since = first_sync(&run.authority, &mut connection, &run.sync_path, token).await?;
-        ready.push((user, since));
-    }
-    Ok(ready)
-}
-
-/// The writing connections of a thread: the users of each, and when it writes.
-fn connections(share: Share, writers: &[usize], args: &Args) -> Vec<(Vec<usize>, Schedule)> {
-    let all: Vec<usize> = (0..args.connections).collect();
-    let users = |index| writers.iter().copied().skip(index).step_by(args.connections);
-    let schedule = |index| Schedule::new(args.rate, index, args.connections);
-    share
-        .of(&all)
-        .map(|&index| (users(index).collect(), schedule(index)))
-        .collect()
-}
-
-/// What one thread does.
-struct Work {
-    run: Arc<Run>,
-    connections: Vec<(Vec<usize>, Schedule)>,
-    syncers: Vec<(usize, String)>,
-    trace: Option<std::path::PathBuf>,
-    /// Dropped when all of the thread's updates are written.
-    all_written: mpsc::Sender<()>,
-    stop: CancellationToken,
-}
-
-/// What one thread has measured.
-struct Done(WriteTally, SyncTally);
-
-impl Work {
-    async fn done(self) -> Done {
-        let writes = Arc::new(Mutex::new(WriteTally::new()));
-        let syncs = Arc::new(Mutex::new(SyncTally::new()));
-        let mut listening = tokio::task::JoinSet::new();
-        for (user, since) in self.syncers {
-            let mut syncer = Syncer {
-                run: self.run.clone(),
-                user,
-                since,
-                connection: Connection::new(&self.run.authority, Buffers::Kept),
-                tally: syncs.clone(),
-                trace: self.trace.clone(),
-            };
-            let stop = self.stop.clone();
-            listening.spawn(async move {
-                let mut seen = Seen::default();
-                stop.run_until_cancelled(syncer.listen(&mut seen)).await;
-                syncer.tally.lock().seen.push((user, seen));
-            });
-        }
-        let mut writing = tokio::task::JoinSet::new();
-        for (users, schedule) in self.connections {
-            writing.spawn(write(self.run.clone(), users, schedule, writes.clone()));
-        }
-        writing.join_all().await;
-        drop(self.all_written);
-        listening.join_all().await;
-        let (mut all_writes, mut all_syncs) = (WriteTally::new(), SyncTally::new());
-        std::mem::swap(&mut all_writes, &mut writes.lock());
-        std::mem::swap(&mut all_syncs, &mut syncs.lock());
-        Done(all_writes, all_syncs)
-    }
+/// What everybody takes in the window of a run that has begun.
+pub(crate) fn measure(run: &Run, server: &[u32]) -> Result<Used> {
+    sleep_until(run.at(run.window.from));
+    let before = Usage::now(server)?;
+    sleep_until(run.at(run.window.to));
+    Usage::now(server)?.since(&before, run.window.seconds())
 }
 
 fn sleep_until(at: Instant) {

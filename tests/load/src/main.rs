@@ -5,43 +5,58 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
-use crate::load::args::Args;
 use crate::output::print;
 
+mod bare;
+mod crew;
+mod expected;
 mod http;
 mod load;
 mod output;
+mod plan;
+mod report;
 mod run;
 mod schedule;
 mod stamp;
 mod stats;
 mod syncer;
+mod syncs;
 mod table;
 mod targets;
-mod threads;
 mod usage;
 mod writer;
 
-/// Load for any server that speaks the Matrix client API.
-///
-/// Writers say `online` and `unavailable` in turn over connections that stay open, one request at a time on each. Every
-/// update has a `status_msg` of its own, so that it is to be told. Syncers long-poll /sync; each event that they get
-/// is matched to the update that it tells of.
-///
-/// The targets file is JSON:
-/// {"base_url": "http://127.0.0.1:8008",
-///  "users": [{"user_id": "@u0:x", "token": "...", "rooms": [0], "role": "user"}, ...]}
-/// `rooms`, any numbers, say who shares a room with whom. An "observer" is sent everybody's updates by a module, and
-/// never writes.
-///
-/// The result is one JSON object on standard output. What happens meanwhile is said on standard error.
+/// What `--help` begins with.
+const ABOUT: &str = r#"Load for any server that speaks the Matrix client API.
+
+Writers say "online" and "unavailable" in turn over connections that stay open, one request at a time on each. Every
+update has a status_msg of its own, so that it is to be told. Syncers long-poll /sync; each event that they get is
+matched to the update that it tells of.
+
+The targets file is JSON:
+{"base_url": "http://127.0.0.1:8008",
+ "users": [{"user_id": "@u0:x", "token": "...", "rooms": [0], "role": "user"}, ...]}
+"rooms", any numbers, say who shares a room with whom. An "observer" is sent everybody's updates by a module, and never
+writes.
+
+The result is one JSON object on standard output. What happens meanwhile is said on standard error."#;
+
+/// The command line.
 #[derive(Debug, Parser)]
-#[command(version, verbatim_doc_comment)]
+#[command(version, about = "Load for any server that speaks the Matrix client API", long_about = ABOUT)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
     #[command(flatten)]
-    load: Args,
+    load: load::Args,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Bare(bare::Args),
 }
 
 fn main() -> ExitCode {
@@ -55,6 +70,11 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<()> {
-    let report = load::run(&cli.load)?;
-    print(cli.load.format, &report, &report.table())
+    match &cli.command {
+        None => {
+            let report = load::run(&cli.load)?;
+            print(cli.load.format, &report, &report.table())
+        }
+        Some(Command::Bare(args)) => bare::run(args),
+    }
 }

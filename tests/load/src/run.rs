@@ -1,12 +1,13 @@
 //! What all connections of a run share, and what they count.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use crate::http::Authority;
-use crate::stamp::{Tag, Time};
+use crate::stamp::Tag;
 use crate::targets::Targets;
 
 /// How many different errors are told apart. A server that puts a number into each must not fill our memory.
@@ -18,10 +19,31 @@ pub(crate) struct Run {
     pub(crate) targets: Targets,
     pub(crate) authority: Authority,
     pub(crate) tag: Tag,
-    pub(crate) time: Time,
     pub(crate) window: Window,
+    /// When the first update is due: the zero of all times.
+    pub(crate) started: OnceLock<Instant>,
     /// The path of `/sync` with its query, up to the value of `since`.
     pub(crate) sync_path: String,
+}
+
+impl Run {
+    /// Starts its time, which starts once.
+    pub(crate) fn begin(&self) {
+        self.started.get_or_init(Instant::now);
+    }
+
+    /// Nanoseconds since the start; 0 before.
+    pub(crate) fn now(&self) -> u64 {
+        let elapsed = self.started.get().map_or(Duration::ZERO, Instant::elapsed);
+        u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// What the clock shows `after` the start.
+    pub(crate) fn at(&self, after: Duration) -> Instant {
+        self.started
+            .get()
+            .map_or_else(Instant::now, |started| *started + after)
+    }
 }
 
 /// The part of the run that is measured, as times since its start.
@@ -37,6 +59,11 @@ impl Window {
         let from = Duration::try_from_secs_f64(warmup).ok()?;
         let to = from.checked_add(Duration::try_from_secs_f64(measured).ok()?)?;
         (to > from).then_some(Self { from, to })
+    }
+
+    /// How long it is, in seconds.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.to.saturating_sub(self.from).as_secs_f64()
     }
 
     pub(crate) fn holds(&self, at: u64) -> bool {

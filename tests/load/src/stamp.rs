@@ -3,21 +3,10 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::hash::{BuildHasher as _, RandomState};
-use std::time::Instant;
 
 /// A number that another run does not have.
 pub(crate) fn random() -> u64 {
     RandomState::new().hash_one(0)
-}
-
-/// Nanoseconds since the start of a run.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Time(pub(crate) Instant);
-
-impl Time {
-    pub(crate) fn now(self) -> u64 {
-        u64::try_from(self.0.elapsed().as_nanos()).unwrap_or(u64::MAX)
-    }
 }
 
 /// Tells the updates of this run from what others have left.

@@ -7,12 +7,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::time::sleep;
 
-use crate::http::{Authority, Connection};
+use crate::http::Connection;
 use crate::run::{Errors, Run};
 use crate::stamp::{Novelty, Seen};
 use crate::stats::Latencies;
@@ -39,19 +38,10 @@ pub(crate) fn sync_path(timeout: Duration, set_presence: &str, filter: &str) -> 
     )
 }
 
-/// Syncs for the first time, and answers with the token to go on from.
-pub(crate) async fn first_sync(
-    authority: &Authority,
-    connection: &mut Connection,
-    sync_path: &str,
-    token: &str,
-) -> Result<String> {
-    let answer = connection.exchange(&authority.get(sync_path, token)).await?;
-    if answer.status != 200 {
-        bail!("the first sync was answered with {}", answer.describe());
-    }
-    let answer: Sync = serde_json::from_slice(answer.body).context("an answer that is none of a sync")?;
-    Ok(answer.next_batch.into_owned())
+/// The token of an answer.
+pub(crate) fn next_batch(answer: &[u8]) -> serde_json::Result<Arc<str>> {
+    let sync: Sync = serde_json::from_slice(answer)?;
+    Ok(sync.next_batch.into())
 }
 
 /// What the syncers of a thread measure. Updates count when they were sent in the window, answers when they came in it.
@@ -116,7 +106,7 @@ pub(crate) struct Syncer {
     pub(crate) run: Arc<Run>,
     /// The user's number in the targets file.
     pub(crate) user: usize,
-    pub(crate) since: String,
+    pub(crate) since: Arc<str>,
     pub(crate) connection: Connection,
     pub(crate) tally: Arc<Mutex<SyncTally>>,
     /// Where every answer is written to.
@@ -137,16 +127,16 @@ impl Syncer {
             let request = self.run.authority.get(&path, &token);
             let error = match self.connection.exchange(&request).await {
                 Ok(answer) if answer.status == 200 => {
-                    let received = self.run.time.now();
-                    let taken = Taken {
+                    let received = self.run.now();
+                    let reader = Reader {
                         run: &self.run,
-                        reader: self.user,
+                        user: self.user,
                         tally: &self.tally,
                     };
                     if let Some(directory) = &self.trace {
                         write_trace(directory, self.user, received, answer.body);
                     }
-                    match taken.take(answer.body, received, &mut self.since, seen) {
+                    match reader.take(answer.body, received, &mut self.since, seen) {
                         Ok(()) => continue,
                         Err(error) => format!("sync: {error}"),
                     }
@@ -160,19 +150,19 @@ impl Syncer {
     }
 }
 
-/// Who takes an answer in.
-struct Taken<'a> {
+/// Who takes answers in.
+struct Reader<'a> {
     run: &'a Run,
-    reader: usize,
+    user: usize,
     tally: &'a Mutex<SyncTally>,
 }
 
-impl Taken<'_> {
+impl Reader<'_> {
     fn take(
         &self,
         body: &[u8],
         received: u64,
-        since: &mut String,
+        since: &mut Arc<str>,
         seen: &mut Seen,
     ) -> serde_json::Result<()> {
         let sync: Sync = serde_json::from_slice(body)?;
@@ -184,7 +174,7 @@ impl Taken<'_> {
                 continue;
             };
             let users = &self.run.targets.users;
-            let (Some(reader), Some(writer)) = (users.get(self.reader), users.get(stamp.writer)) else {
+            let (Some(reader), Some(writer)) = (users.get(self.user), users.get(stamp.writer)) else {
                 continue;
             };
             ours = true;
@@ -200,7 +190,7 @@ impl Taken<'_> {
                 tally.latency.record(received.saturating_sub(stamp.at));
             }
         }
-        let unmoved = *since == sync.next_batch;
+        let unmoved = **since == *sync.next_batch;
         if self.run.window.holds(received) {
             tally.responses += 1;
             tally.bytes += u64::try_from(body.len()).unwrap_or(u64::MAX);
@@ -208,8 +198,7 @@ impl Taken<'_> {
             tally.unmoved += u64::from(unmoved);
         }
         if !unmoved {
-            since.clear();
-            since.push_str(&sync.next_batch);
+            *since = sync.next_batch.into();
         }
         Ok(())
     }

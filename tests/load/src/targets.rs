@@ -1,5 +1,6 @@
 //! The targets file: which server, which users, who is to see whom.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -15,6 +16,7 @@ pub(crate) struct Targets {
 }
 
 /// A user of it.
+#[expect(clippy::struct_field_names, reason = "the file's name for it, and Matrix's")]
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct User {
     pub(crate) user_id: String,
@@ -68,7 +70,9 @@ pub(crate) fn encode_segment(text: &str) -> String {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
                 encoded.push(char::from(byte));
             }
-            _ => encoded.push_str(&format!("%{byte:02X}")),
+            _ => {
+                let _ = write!(encoded, "%{byte:02X}");
+            }
         }
     }
     encoded

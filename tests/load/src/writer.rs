@@ -6,7 +6,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::{sleep, sleep_until};
 
-use crate::http::{Buffers, Connection};
+use crate::http::Connection;
 use crate::run::{Errors, Run};
 use crate::schedule::Schedule;
 use crate::stamp::Stamp;
@@ -63,11 +63,11 @@ impl WriteTally {
 /// Writes until the window ends. No other connection writes for these users, so that the updates of each stay in order.
 pub(crate) async fn write(
     run: Arc<Run>,
+    mut connection: Connection,
     users: Vec<usize>,
     schedule: Schedule,
     tally: Arc<Mutex<WriteTally>>,
 ) {
-    let mut connection = Connection::new(&run.authority, Buffers::Kept);
     let mut users: Vec<_> = users.into_iter().map(|user| Target::new(&run, user)).collect();
     let (mut request, mut body) = (Vec::new(), String::new());
     let mut number = 0_u64;
@@ -78,13 +78,13 @@ pub(crate) async fn write(
             number += 1;
             let mut late_since = None;
             if let Some(due) = due {
-                if Duration::from_nanos(run.time.now()) < due {
-                    sleep_until((run.time.0 + due).into()).await;
+                if Duration::from_nanos(run.now()) < due {
+                    sleep_until(run.at(due).into()).await;
                 } else {
                     late_since = u64::try_from(due.as_nanos()).ok();
                 }
             }
-            let at = run.time.now();
+            let at = run.now();
             if Duration::from_nanos(at) >= run.window.to {
                 break 'run;
             }
@@ -104,7 +104,7 @@ pub(crate) async fn write(
                 target.written.updates += 1;
                 // At a fixed rate, waiting behind a late answer counts; that our timer was late does not.
                 let since = late_since.unwrap_or(at);
-                tally.lock().latency.record(run.time.now().saturating_sub(since));
+                tally.lock().latency.record(run.now().saturating_sub(since));
             }
         }
     }

@@ -1,17 +1,13 @@
 //! What was measured, as it is printed.
 
-use std::collections::HashMap;
-
 use serde::Serialize;
 
-use crate::load::args::Args;
-use crate::load::plan::Plan;
+use crate::crew::Measured;
+use crate::expected::Expected;
 use crate::run::{Errors, Run};
 use crate::stats::{Latency, float, per, round};
-use crate::syncer::SyncTally;
 use crate::table::Table;
 use crate::usage::{ServerUse, Used};
-use crate::writer::WriteTally;
 
 /// The result of a run.
 #[derive(Debug, Serialize)]
@@ -78,41 +74,48 @@ struct SyncReport {
     deliveries_per_cpu_s: Option<f64>,
 }
 
-/// What the threads have measured, and by which arguments.
-pub(super) struct Measured<'a> {
-    pub(super) args: &'a Args,
-    pub(super) run: &'a Run,
-    pub(super) plan: &'a Plan,
-    pub(super) usage: Used,
-    pub(super) writes: WriteTally,
-    pub(super) syncs: SyncTally,
+/// What was wanted, and what was measured.
+pub(crate) struct Results<'a> {
+    pub(crate) label: &'a str,
+    pub(crate) run: &'a Run,
+    /// How many users wrote, and over how many connections.
+    pub(crate) writers: usize,
+    pub(crate) connections: usize,
+    /// How many connections listened.
+    pub(crate) listeners: usize,
+    /// Updates a second; 0 is a closed loop.
+    pub(crate) rate: f64,
+    /// Seconds that were measured.
+    pub(crate) seconds: f64,
+    pub(crate) usage: Used,
+    pub(crate) measured: Measured,
 }
 
-impl Measured<'_> {
-    pub(super) fn report(self) -> Report {
-        let seconds = self.args.duration;
-        let updates = self.writes.updates();
+impl Results<'_> {
+    pub(crate) fn report(self) -> Report {
+        let seconds = self.seconds;
+        let updates = self.measured.writes.updates();
         let cpu = self.usage.server_cpu_seconds();
-        let sync = (!self.plan.syncers.is_empty()).then(|| self.sync_report(cpu));
-        let mut errors = self.writes.errors;
-        errors.merge(self.syncs.errors);
+        let sync = (self.listeners > 0).then(|| self.sync_report(cpu));
+        let mut errors = self.measured.writes.errors;
+        errors.merge(self.measured.syncs.errors);
         let usage = self.usage;
         Report {
-            label: self.args.label.clone(),
+            label: self.label.to_owned(),
             base_url: self.run.targets.base_url.clone(),
             machine_cores: std::thread::available_parallelism().map_or(0, usize::from),
-            writers: self.plan.writers.len(),
-            connections: self.args.connections,
-            offered_rate: if self.args.rate > 0.0 {
-                Offered::Rate(self.args.rate)
+            writers: self.writers,
+            connections: self.connections,
+            offered_rate: if self.rate > 0.0 {
+                Offered::Rate(self.rate)
             } else {
                 Offered::Closed("closed loop")
             },
             seconds,
             updates,
             updates_per_s: round(float(updates) / seconds, 1),
-            put_latency: self.writes.latency.summary(),
-            connections_opened: self.writes.opened,
+            put_latency: self.measured.writes.latency.summary(),
+            connections_opened: self.measured.writes.opened,
             server_cpu_cores: cpu.map(|cpu| round(cpu / seconds, 3)),
             server_rss_mib: usage.server_rss_mib(),
             server_cpu_s_per_1000_updates: cpu.and_then(|cpu| cost_of_1000(cpu, updates)),
@@ -128,12 +131,13 @@ impl Measured<'_> {
     }
 
     fn sync_report(&self, cpu: Option<f64>) -> SyncReport {
-        let (seconds, syncs) = (self.args.duration, &self.syncs);
-        let expected = Expected::of(self);
+        let (seconds, syncs) = (self.seconds, &self.measured.syncs);
+        let users = &self.run.targets.users;
+        let expected = Expected::of(users, &self.measured.writes.written, &syncs.seen);
         let rate = |count| round(float(count) / seconds, 1);
         let of = |count, of: u64| round(float(count) / float(of.max(1)), 4);
         SyncReport {
-            syncers: self.plan.syncers.len(),
+            syncers: self.listeners,
             deliveries: syncs.deliveries,
             deliveries_per_s: rate(syncs.deliveries),
             delivered_of_acked: of(syncs.deliveries, expected.updates),
@@ -158,44 +162,6 @@ impl Measured<'_> {
 
 fn cost_of_1000(cpu: f64, count: u64) -> Option<f64> {
     (count > 0).then(|| round(cpu * 1000.0 / float(count), 4))
-}
-
-/// What was to arrive.
-#[derive(Debug, Default)]
-struct Expected {
-    updates: u64,
-    observer_updates: u64,
-    pairs: u64,
-    missing_final: u64,
-}
-
-impl Expected {
-    fn of(measured: &Measured) -> Self {
-        let users = &measured.run.targets.users;
-        let written: HashMap<usize, _> = measured
-            .writes
-            .written
-            .iter()
-            .map(|written| (written.user, written))
-            .collect();
-        let mut expected = Self::default();
-        for (reader, seen) in &measured.syncs.seen {
-            let Some(reader) = users.get(*reader) else {
-                continue;
-            };
-            let writers = measured.plan.writers.iter();
-            let writers = writers.filter_map(|writer| Some((users.get(*writer)?, written.get(writer)?)));
-            for (_, written) in writers.filter(|(writer, _)| reader.sees(writer)) {
-                expected.updates += written.updates;
-                expected.observer_updates += if reader.is_observer() { written.updates } else { 0 };
-                if written.last.is_some() {
-                    expected.pairs += 1;
-                    expected.missing_final += u64::from(seen.newest(written.user) != written.last);
-                }
-            }
-        }
-        expected
-    }
 }
 
 impl Report {

@@ -1,8 +1,11 @@
 //! Who writes and who syncs.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Result, bail};
 
-use crate::load::args::{Args, Pick};
+use crate::load::{Args, Pick};
+use crate::schedule::Schedule;
 use crate::targets::User;
 
 /// The users' numbers in the targets file.
@@ -50,7 +53,7 @@ impl Plan {
 }
 
 /// `count` of `users`, which has more.
-pub(crate) fn pick(users: &[usize], count: usize, pick: Pick) -> std::collections::BTreeSet<usize> {
+pub(crate) fn pick(users: &[usize], count: usize, pick: Pick) -> BTreeSet<usize> {
     let at = |index: usize| match pick {
         Pick::Stride => index * users.len() / count,
         Pick::Head => index,
@@ -58,6 +61,16 @@ pub(crate) fn pick(users: &[usize], count: usize, pick: Pick) -> std::collection
     };
     (0..count)
         .filter_map(|index| users.get(at(index)).copied())
+        .collect()
+}
+
+/// The users of each writing connection, and when it writes.
+pub(crate) fn writers(users: &[usize], rate: f64, connections: usize) -> Vec<(Vec<usize>, Schedule)> {
+    (0..connections)
+        .map(|index| {
+            let users = users.iter().copied().skip(index).step_by(connections);
+            (users.collect(), Schedule::new(rate, index, connections))
+        })
         .collect()
 }
 
