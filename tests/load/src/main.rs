@@ -12,10 +12,13 @@ use crate::output::print;
 mod bare;
 mod crew;
 mod expected;
+mod generate;
 mod http;
+mod layout;
 mod load;
 mod output;
 mod plan;
+mod polls;
 mod report;
 mod run;
 mod schedule;
@@ -57,6 +60,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Bare(bare::Args),
+    Polls(polls::Args),
+    Targets(generate::Args),
 }
 
 fn main() -> ExitCode {
@@ -76,5 +81,10 @@ fn run(cli: &Cli) -> Result<()> {
             print(cli.load.format, &report, &report.table())
         }
         Some(Command::Bare(args)) => bare::run(args),
+        Some(Command::Polls(args)) => {
+            let report = polls::run(args)?;
+            print(args.format, &report, &report.table())
+        }
+        Some(Command::Targets(args)) => generate::run(args),
     }
 }

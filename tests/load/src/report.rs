@@ -45,7 +45,7 @@ pub(crate) struct Report {
 #[serde(untagged)]
 enum Offered {
     Rate(f64),
-    Closed(&'static str),
+    Other(&'static str),
 }
 
 /// The part of those who listen.
@@ -106,10 +106,12 @@ impl Results<'_> {
             machine_cores: std::thread::available_parallelism().map_or(0, usize::from),
             writers: self.writers,
             connections: self.connections,
-            offered_rate: if self.rate > 0.0 {
+            offered_rate: if self.connections == 0 {
+                Offered::Other("nothing is written")
+            } else if self.rate > 0.0 {
                 Offered::Rate(self.rate)
             } else {
-                Offered::Closed("closed loop")
+                Offered::Other("closed loop")
             },
             seconds,
             updates,
@@ -173,7 +175,7 @@ impl Report {
         }
         let offered = match self.offered_rate {
             Offered::Rate(rate) => format!("{rate} updates/s"),
-            Offered::Closed(closed) => closed.to_owned(),
+            Offered::Other(text) => text.to_owned(),
         };
         let (writers, connections, seconds) = (self.writers, self.connections, self.seconds);
         table.row(

@@ -38,6 +38,11 @@ impl Table {
         self.row(format!("{name}, ms"), text);
     }
 
+    /// The rows of another table.
+    pub(crate) fn append(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
     pub(crate) fn errors(&mut self, errors: &Errors) {
         self.row("errors", errors.total());
         for (what, count) in errors.iter() {

@@ -103,6 +103,13 @@ pub(crate) fn own_cpu_seconds() -> Result<f64> {
     Ok(float(stat.utime + stat.stime) / float(procfs::ticks_per_second()))
 }
 
+/// Resident memory of this process, in MiB.
+pub(crate) fn own_memory() -> Result<f64> {
+    let status = procfs::process::Process::myself().and_then(|process| process.status());
+    let resident = status.context("cannot read /proc/self/status")?.vmrss;
+    Ok(round(float(resident.unwrap_or(0)) / 1024.0, 3))
+}
+
 /// What all cores together did since the machine started.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Machine {
