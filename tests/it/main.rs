@@ -17,6 +17,7 @@ mod hangs;
 mod inspect;
 mod lifecycle;
 mod limits;
+mod load;
 mod logs;
 mod metrics;
 mod module_api;

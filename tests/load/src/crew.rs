@@ -145,7 +145,7 @@ impl Drop for Crew {
 }
 
 impl Measured {
-    fn nothing() -> Self {
+    pub(crate) fn nothing() -> Self {
         Self {
             writes: WriteTally::new(),
             syncs: SyncTally::new(),

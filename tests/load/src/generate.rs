@@ -11,7 +11,7 @@ use crate::layout::Layout;
 use crate::targets::{Role, User};
 
 /// Make up users and rooms: the targets file, and the directory of our host that matches it.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[command(group = ArgGroup::new("directory").args(["config", "jsonl"]))]
 pub(crate) struct Args {
     /// Users
@@ -50,7 +50,10 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let layout = Layout::new(args.users, args.rooms_of, args.rooms_each)
         .context("--rooms-of is to be 1 at least, and all numbers below 2^32")?;
-    let made_up = MadeUp { args, layout };
+    let made_up = MadeUp {
+        args: args.clone(),
+        layout,
+    };
     write_to(&args.out, |file| made_up.targets(file))?;
     if let Some(path) = &args.config {
         write_to(path, |file| made_up.config(file))?;
@@ -76,12 +79,12 @@ fn write_to(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<
 }
 
 /// Everybody and everything, in order.
-struct MadeUp<'a> {
-    args: &'a Args,
+struct MadeUp {
+    args: Args,
     layout: Layout,
 }
 
-impl MadeUp<'_> {
+impl MadeUp {
     fn user_id(&self, user: usize) -> String {
         format!("@u{user}:{}", self.args.server_name)
     }
@@ -174,7 +177,7 @@ mod tests {
 
     fn check(arguments: &str, write: impl Fn(&MadeUp, &mut Vec<u8>) -> io::Result<()>) -> String {
         let cli = Cli::parse_from(format!("targets --out x {arguments}").split(' '));
-        let args = &cli.args;
+        let args = cli.args;
         let layout = Layout::new(args.users, args.rooms_of, args.rooms_each).expect("possible");
         let mut written = Vec::new();
         write(&MadeUp { args, layout }, &mut written).expect("memory takes all");
@@ -185,7 +188,7 @@ mod tests {
 
     #[test]
     fn the_targets_are_what_the_load_reads() {
-        let text = check(FOUR, |made_up, to| made_up.targets(to));
+        let text = check(FOUR, MadeUp::targets);
         let targets: Targets = serde_json::from_str(&text).expect("targets");
         assert_eq!(targets.base_url, "http://127.0.0.1:8008");
         let users: Vec<_> = targets
@@ -206,9 +209,7 @@ mod tests {
 
     #[test]
     fn a_sample_has_users_of_the_whole() {
-        let text = check("--users 40 --rooms-of 2 --sample 4", |made_up, to| {
-            made_up.targets(to)
-        });
+        let text = check("--users 40 --rooms-of 2 --sample 4", MadeUp::targets);
         let targets: Targets = serde_json::from_str(&text).expect("targets");
         let tokens: Vec<_> = targets.users.iter().map(|user| &*user.token).collect();
         assert_eq!(tokens, ["t0", "t1", "t20", "t21"]);
@@ -216,7 +217,7 @@ mod tests {
 
     #[test]
     fn each_line_is_an_object() {
-        let text = check(FOUR, |made_up, to| made_up.lines(to));
+        let text = check(FOUR, MadeUp::lines);
         let lines: Vec<Value> = text
             .lines()
             .map(|line| serde_json::from_str(line).expect("an object"))
@@ -237,9 +238,7 @@ mod tests {
     fn the_config_has_the_directory_alone() {
         let wanted = "directory:\n  static:\n    users:\n      \"@u0:x\": {access_tokens: [\"t0\"]}\n      \
                       \"@u1:x\": {access_tokens: [\"t1\"]}\n    rooms:\n      \"!r0:x\": [\"@u0:x\",\"@u1:x\"]\n";
-        let text = check("--users 2 --rooms-of 2 --server-name x", |made_up, to| {
-            made_up.config(to)
-        });
+        let text = check("--users 2 --rooms-of 2 --server-name x", MadeUp::config);
         assert_eq!(text, wanted);
     }
 }

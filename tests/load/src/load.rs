@@ -67,8 +67,8 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) pid: Vec<u32>,
     /// Threads of the generator
-    #[arg(long, default_value_t = 2)]
-    pub(crate) threads: usize,
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) threads: u16,
     /// Directory to which every answer of /sync is written; spoils the times
     #[arg(long)]
     pub(crate) trace: Option<PathBuf>,
@@ -100,7 +100,7 @@ pub(crate) fn run(args: &Args) -> Result<Report> {
     let targets = Targets::load(path)?;
     let plan = Plan::new(&targets.users, args)?;
     let window = Window::after(args.warmup, args.duration)
-        .context("--warmup and --duration are to be seconds, and --duration more than 0")?;
+        .context("--warmup and --duration are to be seconds, and --duration more than 0; a day at most")?;
     let drain = Duration::try_from_secs_f64(args.drain).context("--drain is to be seconds")?;
     let number = random();
     let authority = Authority::of(&targets.base_url)?;
@@ -115,7 +115,7 @@ pub(crate) fn run(args: &Args) -> Result<Report> {
         sync_path: sync_path(timeout, &args.set_presence, &args.filter),
     });
     let task = Task {
-        threads: args.threads,
+        threads: args.threads.into(),
         listeners: runtime()?.block_on(first_syncs(&run, &plan.syncers))?,
         writers: writers(&plan.writers, args.rate, args.connections),
         buffers: Buffers::Kept,

@@ -49,7 +49,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 0.0)]
     rate: f64,
     /// Connections that write
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, default_value_t = 64)]
     connections: usize,
     /// Seconds of writing that are measured
     #[arg(long, default_value_t = 20.0)]
@@ -67,8 +67,8 @@ pub(crate) struct Args {
     #[arg(long, required = true)]
     pid: Vec<u32>,
     /// Threads of the generator
-    #[arg(long, default_value_t = 2)]
-    threads: usize,
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    threads: u16,
     /// Text that is copied into the result
     #[arg(long, default_value = "")]
     label: String,
@@ -121,7 +121,7 @@ pub(crate) fn run(args: &Args) -> Result<PollsReport> {
     let polling = pick(&plain, pollers, Pick::Stride);
     let others: Vec<usize> = plain.into_iter().filter(|user| !polling.contains(user)).collect();
     let window = Window::after(args.warmup, args.duration)
-        .context("--warmup and --duration are to be seconds, and --duration more than 0")?;
+        .context("--warmup and --duration are to be seconds, and --duration more than 0; a day at most")?;
     let drain = Duration::try_from_secs_f64(args.drain).context("--drain is to be seconds")?;
     let number = random();
     let timeout = Duration::from_millis(args.sync_timeout.saturating_add(number % 10_000));
@@ -139,7 +139,7 @@ pub(crate) fn run(args: &Args) -> Result<PollsReport> {
     let since = runtime()?.block_on(first_syncs(&run, &polling))?;
     let rss_ready_mib = settled(&args.pid)?;
     let task = Task {
-        threads: args.threads,
+        threads: args.threads.into(),
         listeners: since.into_iter().cycle().take(args.polls).collect(),
         writers: writers(&others, args.rate, writing),
         buffers: Buffers::Released,

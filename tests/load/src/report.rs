@@ -209,3 +209,129 @@ impl Report {
         table
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::OnceLock;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::http::Authority;
+    use crate::run::Window;
+    use crate::stamp::{Seen, Stamp, Tag};
+    use crate::targets::{Role, Targets, User};
+    use crate::usage::ServerUse;
+    use crate::writer::Written;
+
+    /// Ten updates of user 0 in two seconds, of which user 1 has seen eight.
+    fn report(server: Vec<ServerUse>) -> Value {
+        let user = |name: &str| User {
+            user_id: name.to_owned(),
+            token: String::new(),
+            rooms: vec![1],
+            role: Role::User,
+        };
+        let run = Run {
+            authority: Authority::of("http://x:1").expect("valid"),
+            targets: Targets {
+                base_url: "http://x:1".to_owned(),
+                users: vec![user("@a:x"), user("@b:x")],
+            },
+            tag: Tag::new(1),
+            window: Window::after(0.0, 2.0).expect("a window"),
+            started: OnceLock::new(),
+            sync_path: String::new(),
+        };
+        let mut measured = Measured::nothing();
+        measured.writes.written.push(Written {
+            user: 0,
+            updates: 10,
+            last: Some(9),
+        });
+        let mut seen = Seen::default();
+        seen.note(Stamp { writer: 0, at: 9 });
+        measured.syncs.seen.push((1, seen));
+        measured.syncs.deliveries = 8;
+        measured.syncs.responses = 4;
+        let usage = Used {
+            server,
+            own: 0.5,
+            others: 1.0,
+            stolen: 0.0,
+        };
+        let results = Results {
+            label: "a label",
+            run: &run,
+            writers: 1,
+            connections: 1,
+            listeners: 1,
+            rate: 0.0,
+            seconds: 2.0,
+            usage,
+            measured,
+        };
+        serde_json::to_value(results.report()).expect("JSON")
+    }
+
+    #[test]
+    fn rates_are_by_the_second_and_costs_by_the_cpu_second() {
+        let report = report(vec![ServerUse::of(4, 0.25), ServerUse::of(5, 0.75)]);
+        assert_eq!(
+            (&report["updates"], &report["updates_per_s"]),
+            (&10.into(), &5.0.into())
+        );
+        assert_eq!(report["server_cpu_cores"], 0.5);
+        assert_eq!(report["updates_per_cpu_s"], 10.0);
+        assert_eq!(report["server_cpu_s_per_1000_updates"], 100.0);
+        assert_eq!(report["generator_cpu_cores"], 0.25);
+        assert_eq!(report["generator_cpu_us_per_update"], 50_000.0);
+        assert_eq!(report["other_cpu_cores"], 0.5);
+        let sync = &report["sync"];
+        assert_eq!(
+            (&sync["deliveries_per_s"], &sync["deliveries_per_cpu_s"]),
+            (&4.0.into(), &8.0.into())
+        );
+        assert_eq!(
+            (&sync["delivered_of_acked"], &sync["events_per_response"]),
+            (&0.8.into(), &2.0.into())
+        );
+        assert_eq!((&sync["pairs"], &sync["missing_final"]), (&1.into(), &0.into()));
+    }
+
+    #[test]
+    fn without_a_server_to_look_at_nothing_is_said_of_it() {
+        let report = report(Vec::new());
+        for name in ["server_cpu_cores", "server_rss_mib", "updates_per_cpu_s"] {
+            assert_eq!(report[name], Value::Null, "{name}");
+        }
+    }
+
+    /// Scripts read them.
+    #[test]
+    fn the_names_of_what_is_measured_stay() {
+        let report = report(Vec::new());
+        let names = |value: &Value| -> BTreeSet<String> {
+            value.as_object().expect("an object").keys().cloned().collect()
+        };
+        for name in [
+            "label",
+            "writers",
+            "offered_rate",
+            "seconds",
+            "put_latency",
+            "server",
+            "stolen_cpu_cores",
+            "errors",
+        ] {
+            assert!(names(&report).contains(name), "{name}");
+        }
+        let latency = [
+            "count", "max_ms", "mean_ms", "p50_ms", "p90_ms", "p999_ms", "p99_ms",
+        ];
+        assert_eq!(names(&report["put_latency"]), latency.map(str::to_owned).into());
+        assert_eq!(report["put_latency"], report["sync"]["delivery_latency"]);
+        assert!(names(&report["sync"]).contains("pairs_without_final_state"));
+    }
+}

@@ -13,6 +13,9 @@ use crate::targets::Targets;
 /// How many different errors are told apart. A server that puts a number into each must not fill our memory.
 const MAX_ERRORS: usize = 50;
 
+/// How long a run may be.
+const LONGEST: Duration = Duration::from_hours(24);
+
 /// What all connections share.
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -54,11 +57,11 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// The window behind a warm-up, both in seconds. `None` when they are no durations.
+    /// The window behind a warm-up, both in seconds. `None` when they are no durations, or end after [`LONGEST`].
     pub(crate) fn after(warmup: f64, measured: f64) -> Option<Self> {
         let from = Duration::try_from_secs_f64(warmup).ok()?;
         let to = from.checked_add(Duration::try_from_secs_f64(measured).ok()?)?;
-        (to > from).then_some(Self { from, to })
+        (to > from && to <= LONGEST).then_some(Self { from, to })
     }
 
     /// How long it is, in seconds.
@@ -114,7 +117,7 @@ mod tests {
         assert!(!window.holds(seconds(1) - 1) && window.holds(seconds(1)));
         assert!(window.holds(seconds(3) - 1) && !window.holds(seconds(3)));
         assert!(Window::after(-1.0, 2.0).is_none() && Window::after(0.0, f64::NAN).is_none());
-        assert!(Window::after(1.0, 0.0).is_none());
+        assert!(Window::after(1.0, 0.0).is_none() && Window::after(0.0, 1e9).is_none());
     }
 
     #[test]

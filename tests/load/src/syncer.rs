@@ -114,17 +114,19 @@ pub(crate) struct Syncer {
 }
 
 impl Syncer {
+    /// The next request.
+    fn request(&self, token: &str) -> Vec<u8> {
+        let since = encode_segment(&self.since);
+        let path = format!("{}&since={since}", self.run.sync_path);
+        self.run.authority.get(&path, token)
+    }
+
     /// Polls for ever. Of what has come, `seen` holds the newest.
     pub(crate) async fn listen(&mut self, seen: &mut Seen) {
         let token = self.run.targets.users.get(self.user);
         let token = token.map_or(String::new(), |user| user.token.clone());
-        let mut path = String::new();
         loop {
-            path.clear();
-            path.push_str(&self.run.sync_path);
-            path.push_str("&since=");
-            path.push_str(&encode_segment(&self.since));
-            let request = self.run.authority.get(&path, &token);
+            let request = self.request(&token);
             let error = match self.connection.exchange(&request).await {
                 Ok(answer) if answer.status == 200 => {
                     let received = self.run.now();

@@ -61,3 +61,20 @@ impl Display for Table {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_stand_in_a_column_and_errors_below_their_number() {
+        let mut errors = Errors::default();
+        errors.add("PUT 500".to_owned());
+        errors.add("PUT 500".to_owned());
+        let mut table = Table::new();
+        table.row("a", 1);
+        table.maybe("not there", None);
+        table.errors(&errors);
+        assert_eq!(table.to_string(), "a       1\nerrors  2\n        2 x PUT 500\n");
+    }
+}

@@ -71,6 +71,19 @@ pub(crate) struct ServerUse {
     memory: Memory,
 }
 
+#[cfg(test)]
+impl ServerUse {
+    /// A process that took so many CPU seconds.
+    pub(crate) fn of(pid: u32, cpu_seconds: f64) -> Self {
+        Self {
+            pid,
+            cpu_seconds,
+            cpu_cores: 0.0,
+            memory: Memory::default(),
+        }
+    }
+}
+
 impl Used {
     /// That of all processes of the server; `None` when none was named.
     pub(crate) fn server_cpu_seconds(&self) -> Option<f64> {

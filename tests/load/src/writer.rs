@@ -60,7 +60,7 @@ impl WriteTally {
     }
 }
 
-/// Writes until the window ends. No other connection writes for these users, so that the updates of each stay in order.
+/// Writes until the window ends, for one user at least. No other connection writes for these users, so that the updates of each stay in order.
 pub(crate) async fn write(
     run: Arc<Run>,
     mut connection: Connection,
@@ -71,6 +71,9 @@ pub(crate) async fn write(
     let mut users: Vec<_> = users.into_iter().map(|user| Target::new(&run, user)).collect();
     let (mut request, mut body) = (Vec::new(), String::new());
     let mut number = 0_u64;
+    if users.is_empty() {
+        return;
+    }
     // Every user says `online` and `unavailable` in turn: a change each time.
     'run: for presence in ["online", "unavailable"].into_iter().cycle() {
         for target in &mut users {
@@ -78,6 +81,9 @@ pub(crate) async fn write(
             number += 1;
             let mut late_since = None;
             if let Some(due) = due {
+                if due >= run.window.to {
+                    break 'run;
+                }
                 if Duration::from_nanos(run.now()) < due {
                     sleep_until(run.at(due).into()).await;
                 } else {
@@ -148,5 +154,43 @@ impl Target {
         request.extend_from_slice(body.len().to_string().as_bytes());
         request.extend_from_slice(b"\r\n\r\n");
         request.extend_from_slice(body.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+
+    use super::*;
+    use crate::http::Authority;
+    use crate::run::Window;
+    use crate::stamp::Tag;
+    use crate::targets::{Role, Targets, User};
+
+    #[test]
+    fn the_request_is_whole_and_says_who_and_when() {
+        let user = User {
+            user_id: "@a:x".to_owned(),
+            token: "secret".to_owned(),
+            rooms: Vec::new(),
+            role: Role::User,
+        };
+        let run = Run {
+            authority: Authority::of("http://x:1").expect("valid"),
+            targets: Targets {
+                base_url: String::new(),
+                users: vec![user],
+            },
+            tag: Tag::new(1),
+            window: Window::after(0.0, 1.0).expect("a window"),
+            started: OnceLock::new(),
+            sync_path: String::new(),
+        };
+        let (mut body, mut request) = (String::new(), b"of before".to_vec());
+        Target::new(&run, 0).request(&run, "online", 42, &mut body, &mut request);
+        let wanted = "PUT /_matrix/client/v3/presence/%40a%3Ax/status HTTP/1.1\r\nhost: x:1\r\nauthorization: Bearer \
+                      secret\r\ncontent-type: application/json\r\ncontent-length: \
+                      45\r\n\r\n{\"presence\":\"online\",\"status_msg\":\"pl1:0:42\"}";
+        assert_eq!(String::from_utf8_lossy(&request), wanted);
     }
 }

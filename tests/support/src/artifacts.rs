@@ -6,9 +6,10 @@ use std::sync::OnceLock;
 
 use crate::cargo::{self, Built, build, build_outside, target_dir, workspace};
 
-/// The packages of the host and of the modules in `plugins/`.
-const OURS: [&str; 6] = [
+/// The packages of the host, of the load program, and of the modules in `plugins/`.
+const OURS: [&str; 7] = [
     "presence-router",
+    "presence-router-load",
     "presence-router-broadcast",
     "presence-router-pairs",
     "presence-router-room-members",
@@ -19,6 +20,11 @@ const OURS: [&str; 6] = [
 /// The host's binary, `presence-router`.
 pub fn host() -> &'static Path {
     ours().get("presence-router")
+}
+
+/// The load program, `presence-load`.
+pub fn load() -> &'static Path {
+    ours().get("presence-load")
 }
 
 /// The broadcast module.

@@ -135,11 +135,16 @@ impl Host {
         }
     }
 
+    /// The number of its process.
+    #[track_caller]
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().expect("it runs").id()
+    }
+
     /// What it takes of the system now.
     #[track_caller]
     pub fn footprint(&self) -> Footprint {
-        let process = self.process.as_ref().expect("it runs");
-        Footprint::of(process.id())
+        Footprint::of(self.id())
     }
 
     /// The same, when it is as `wanted`. Panics when it is not in time.
