@@ -113,7 +113,7 @@ impl Connection {
             Err(_) => Err(anyhow::anyhow!("no answer within {} s", self.patience.as_secs())),
         };
         let head = answered.inspect_err(|_| self.stream = None)?;
-        if head.ends == Ends::Connection || head.closes {
+        if head.ends == Ends::Connection {
             self.stream = None;
         }
         let body = match head.ends {
@@ -199,8 +199,6 @@ struct Head {
     /// How many bytes it has itself.
     bytes: usize,
     ends: Ends,
-    /// Whether the server closes the connection after the answer.
-    closes: bool,
 }
 
 /// By what the end of a body is known.
@@ -229,7 +227,6 @@ impl Head {
                 204 | 304 => Ends::Length(0),
                 _ => Ends::Connection,
             },
-            closes: false,
         };
         for header in response.headers.iter() {
             if header.name.eq_ignore_ascii_case("content-length") && head.ends == Ends::Connection {
@@ -239,8 +236,6 @@ impl Head {
                 head.ends = Ends::Length(length.context("a content-length that is none, or too large")?);
             } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
                 head.ends = Ends::Chunk;
-            } else if header.name.eq_ignore_ascii_case("connection") {
-                head.closes |= header.value.eq_ignore_ascii_case(b"close");
             }
         }
         Ok(Some(head))

@@ -122,8 +122,8 @@ fn what_is_not_to_be_seen_is_found_and_observers_see_all() {
     }
     // Somebody else's text under this name.
     let mut reading = Reading::of(0);
-    let text = reading.status_msg(2, SECOND);
-    reading.take("s1", &[("@1:x", text)]);
+    let text = reading.status_msg(1, SECOND);
+    reading.take("s1", &[("@2:x", text)]);
     assert_eq!(reading.tally.lock().unexpected, 1);
 }
 
