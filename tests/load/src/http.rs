@@ -139,7 +139,6 @@ impl Connection {
                 return self.read_on().await;
             }
             // Closed while nothing was on its way: what a server may do at any time.
-            self.read.clear();
         }
         let mut stream = TcpStream::connect(&*self.authority.0)
             .await
