@@ -1,0 +1,215 @@
+//! A server without HTTP, and those who wait for news. All of it runs on one thread, but for the module and the database,
+//! which is in memory.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use presence_router::clock::{Clock, SystemClock};
+use presence_router::config;
+use presence_router::delivery::SyncToken;
+use presence_router::engine::{Engine, Session, SetPresence, Setup, SyncRequest};
+use presence_router::metrics::Exposition;
+use presence_router::modules::{Opened, Services};
+use presence_router::storage::{Location, Storage};
+use presence_router_api::{PresenceState, PresenceUpdate};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use crate::kit::cpu::Taken;
+use crate::kit::module;
+use crate::kit::people::{People, user};
+
+/// How long somebody waits for news.
+const LONG: Duration = Duration::from_mins(30);
+/// Longer than any batch takes.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A runtime with one thread. Metrics are counted, as they are in a real server.
+pub(crate) fn runtime() -> Runtime {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime can be made");
+    // It is installed when a second benchmark of this process comes here.
+    if let Ok(metrics) = Exposition::install(SystemClock.now_ms()) {
+        runtime.spawn(metrics.keep_up());
+    }
+    runtime
+}
+
+/// A clock that goes on by a millisecond with each batch: nobody times out, however long the benchmark takes.
+#[derive(Debug)]
+struct Batches(AtomicU64);
+
+impl Clock for Batches {
+    fn now_ms(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What has been delivered.
+#[derive(Default)]
+struct Delivered {
+    events: AtomicUsize,
+    more: Notify,
+}
+
+/// A server, and its users.
+pub(crate) struct Server {
+    pub(crate) engine: Engine,
+    services: Arc<dyn Services>,
+    clock: Arc<Batches>,
+    delivered: Arc<Delivered>,
+    /// The number of users; also that of the one who is in no room.
+    users: usize,
+    batches: Cell<usize>,
+    listeners: RefCell<JoinSet<()>>,
+}
+
+/// Changes that come at once, and how many events are delivered for them.
+pub(crate) struct Batch {
+    pub(crate) updates: Vec<PresenceUpdate>,
+    pub(crate) events: usize,
+}
+
+impl Server {
+    /// Starts on the present runtime.
+    pub(crate) fn start(people: People) -> Self {
+        let users = people.len();
+        let clock = Arc::new(Batches(AtomicU64::new(SystemClock.now_ms())));
+        let engine = Engine::start(Setup {
+            clock: Arc::<Batches>::clone(&clock),
+            server_name: "example.org".to_owned(),
+            source: Arc::new(people),
+            presence: config::Presence::default(),
+            excluded_rooms: Vec::new(),
+            storage: Storage::open(&Location::Memory).expect("a database can be made in memory"),
+            rc_presence: None,
+        });
+        engine.send_nothing();
+        Self {
+            services: engine.services(),
+            engine,
+            clock,
+            delivered: Arc::default(),
+            users,
+            batches: Cell::new(0),
+            listeners: RefCell::default(),
+        }
+    }
+
+    /// The module sends everything to the one who is in no room; they wait for it.
+    pub(crate) async fn broadcast(&self, opened: &Opened) {
+        let module = module::start(opened, &[user(self.users)]).await;
+        self.engine.attach("broadcast", "", module);
+        self.listen(std::iter::once(self.users)).await;
+    }
+
+    /// Somebody.
+    pub(crate) async fn session(&self, number: usize) -> Session {
+        let session = self.engine.session(&number.to_string()).await;
+        session.expect("there is such a user")
+    }
+
+    /// From now on, these users wait for news all the time.
+    pub(crate) async fn listen(&self, users: impl Iterator<Item = usize>) {
+        // Where one of them has read everything, all have.
+        let mut since = None;
+        for number in users {
+            let session = self.session(number).await;
+            let since = match &since {
+                Some(since) => SyncToken::clone(since),
+                None => since.insert(self.position(&session).await).clone(),
+            };
+            self.wait_for_news(session, since);
+        }
+    }
+
+    fn wait_for_news(&self, session: Session, since: SyncToken) {
+        let (engine, mut since) = (self.engine.clone(), Some(since));
+        let delivered = Arc::clone(&self.delivered);
+        self.listeners.borrow_mut().spawn(async move {
+            while let Ok(answer) = engine.sync(&session, request(since.take(), LONG)).await {
+                since = Some(answer.next_batch);
+                delivered.events.fetch_add(answer.events.len(), Ordering::Relaxed);
+                delivered.more.notify_one();
+            }
+        });
+    }
+
+    /// Where somebody's sync would go on who has read everything.
+    pub(crate) async fn position(&self, session: &Session) -> SyncToken {
+        let answer = self.engine.sync(session, request(None, Duration::ZERO)).await;
+        answer.expect("a first sync is answered").next_batch
+    }
+
+    /// A batch in which each of these users changes.
+    pub(crate) fn batch(&self, users: impl Iterator<Item = usize>, events: usize) -> Batch {
+        let batch = self.batches.get();
+        self.batches.set(batch + 1);
+        let state = if batch.is_multiple_of(2) {
+            PresenceState::Online
+        } else {
+            PresenceState::Unavailable
+        };
+        // Where the users of a batch are not those of the one before, the state may be what it was: the message is not.
+        let status_msg = Some(batch.to_string());
+        let update = |number| PresenceUpdate {
+            user_id: user(number),
+            state,
+            status_msg: status_msg.clone(),
+        };
+        Batch {
+            updates: users.map(update).collect(),
+            events,
+        }
+    }
+
+    /// Brings batches to those who wait, one after the other: the next begins when the one before was delivered, and stored.
+    pub(crate) async fn deliver(&self, batches: Vec<Batch>) {
+        let mut expected = self.delivered.events.load(Ordering::Relaxed);
+        for Batch { updates, events } in batches {
+            self.clock.0.fetch_add(1, Ordering::Relaxed);
+            expected += events;
+            let delivered = async {
+                let set = self.services.set_presence_for_users(updates).await;
+                set.expect("the changes are made");
+                while self.delivered.events.load(Ordering::Relaxed) < expected {
+                    self.delivered.more.notified().await;
+                }
+            };
+            let delivered = tokio::time::timeout(PATIENCE, delivered).await;
+            delivered.expect("what has changed is delivered");
+        }
+        let all = self.delivered.events.load(Ordering::Relaxed);
+        assert_eq!(all, expected, "each event is delivered once");
+    }
+
+    /// What it takes of the processor to deliver batches: all but the storage, and all.
+    pub(crate) async fn cost(&self, batches: Vec<Batch>) -> (Duration, Duration) {
+        let before = Taken::now();
+        self.deliver(batches).await;
+        let after = Taken::now();
+        (after.without_storage_since(&before), after.all_since(&before))
+    }
+
+    /// Ends it.
+    pub(crate) async fn stop(self) {
+        // First: a server that has ended answers a sync at once.
+        self.listeners.into_inner().shutdown().await;
+        self.engine.shutdown(PATIENCE).await;
+    }
+}
+
+/// A sync that leaves its user's presence alone.
+pub(crate) fn request(since: Option<SyncToken>, timeout: Duration) -> SyncRequest {
+    SyncRequest {
+        since,
+        timeout,
+        set_presence: SetPresence::Offline,
+        ..SyncRequest::default()
+    }
+}
