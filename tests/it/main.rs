@@ -8,6 +8,7 @@ mod behaviour;
 mod check;
 mod comparison;
 mod crash_budget;
+mod directory_files;
 mod durability;
 mod federation;
 mod filters;

@@ -1,23 +1,41 @@
-//! `directory`: users, their access tokens, and rooms, for trying out and tests without a homeserver.
+//! `directory`: users, their access tokens, and rooms, for trying out and tests without a homeserver. Here is what stands in
+//! the config itself; `directory_files` reads what stands in files of its own.
 //!
 //! The tokens are secrets: no error and no `Debug` output holds one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use presence_router_api::UserId;
 
 use crate::config::key_path::KeyPath;
 use crate::config::reader::{Field, Reader};
-use crate::config::{known_keys, room_ids};
+use crate::config::roster::Roster;
+use crate::config::{access_tokens, known_keys, room_ids};
 
-/// The section `directory.static`.
+/// The section `directory`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Directory {
-    /// `users`: the local users. Default: none.
+    /// `static.users`: the local users. Default: none.
     pub users: BTreeMap<UserId, StaticUser>,
-    /// `rooms`: the members of each room, local or not. Default: none.
+    /// `static.rooms`: the members of each room, local or not. Default: none.
     pub rooms: BTreeMap<String, BTreeSet<UserId>>,
+    /// `files`: where more users and rooms stand, as JSON lines. Default: none.
+    pub files: Vec<PathBuf>,
+    /// All of it, when there are `files` and they have been read.
+    pub listed: Option<Arc<Roster>>,
+}
+
+impl Directory {
+    /// All users and rooms, wherever they stand.
+    pub fn roster(&self) -> Arc<Roster> {
+        match &self.listed {
+            Some(listed) => Arc::clone(listed),
+            None => Arc::new(Roster::of(&self.users, &self.rooms)),
+        }
+    }
 }
 
 /// A local user.
@@ -45,7 +63,14 @@ pub(super) fn read(
 ) -> Directory {
     let mut directory = Directory::default();
     let section = field.and_then(|field| reader.section(&field, &known_keys::DIRECTORY));
-    let section = section.and_then(|section| section.get("static"));
+    let Some(section) = section else {
+        return directory;
+    };
+    reader.set(&mut directory.files, section.get("files"), |reader, field| {
+        let files = reader.list(field)?;
+        Some(files.iter().filter_map(|file| reader.file_path(file)).collect())
+    });
+    let section = section.get("static");
     let Some(section) = section.and_then(|field| reader.section(&field, &known_keys::STATIC)) else {
         return directory;
     };
@@ -114,19 +139,12 @@ fn read_user<'v>(
     let Some(list) = section.get("access_tokens") else {
         return Some(StaticUser::default());
     };
-    let mut access_tokens = Vec::new();
+    let mut tokens = Vec::new();
     for field in reader.list(&list)? {
         let Some(token) = reader.text(&field) else {
             continue;
         };
-        if token.is_empty() {
-            reader.error(
-                &field.path,
-                "an empty access token; write one, or remove the entry",
-            );
-        } else if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            let message =
-                "holds a space or a character that an Authorization header cannot carry; write another token";
+        if let Some(message) = access_tokens::fault(token) {
             reader.error(&field.path, message);
         } else if let Some(owner) = owners.get(token) {
             let message = format!(
@@ -136,10 +154,12 @@ fn read_user<'v>(
             reader.error(&field.path, message);
         } else {
             owners.insert(token, field.path.clone());
-            access_tokens.push(token.to_owned());
+            tokens.push(token.to_owned());
         }
     }
-    Some(StaticUser { access_tokens })
+    Some(StaticUser {
+        access_tokens: tokens,
+    })
 }
 
 fn read_rooms(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<BTreeMap<String, BTreeSet<UserId>>> {
@@ -215,6 +235,8 @@ mod tests {
                     "@eve:else.where",
                 },
             },
+            files: [],
+            listed: None,
         }
         "#);
     }

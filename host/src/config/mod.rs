@@ -9,11 +9,13 @@
 
 #![forbid(unsafe_code)]
 
+mod access_tokens;
 mod admin_socket;
 mod containment;
 mod database;
 mod differences;
 mod directory;
+mod directory_files;
 mod docs;
 mod duration;
 mod error;
@@ -33,6 +35,8 @@ mod presence;
 mod rate_limit;
 mod reader;
 mod room_ids;
+mod roster;
+mod roster_builder;
 mod source;
 mod trusted_keys;
 
@@ -62,6 +66,7 @@ pub use crate::config::outgoing::Outgoing;
 pub use crate::config::pins::{Edited, Pin, Pinned, pin};
 pub use crate::config::presence::{Presence, Tracking};
 pub use crate::config::rate_limit::RateLimit;
+pub use crate::config::roster::Roster;
 
 use crate::config::key_path::KeyPath;
 use crate::config::reader::{Field, Reader, Section};
@@ -119,9 +124,11 @@ impl Config {
 }
 
 /// Reads `files`, merges them key by key (mappings are united, of everything else the later file wins),
-/// and checks the outcome.
+/// and checks the outcome. When it is right, the files of `directory.files` are read and checked too.
 pub fn load(files: &[PathBuf]) -> Result<(Config, Origins), ConfigErrors> {
-    read_and_parse(files)?.check()
+    let (mut config, origins) = read_and_parse(files)?.check()?;
+    directory_files::read(&mut config.directory, &config.server_name, &origins)?;
+    Ok((config, origins))
 }
 
 fn read_and_parse(files: &[PathBuf]) -> Result<Parsed, ConfigErrors> {

@@ -9,13 +9,21 @@ const MAX_BYTES: usize = 255;
 
 /// Keeps an error unless `room` is a room id; `field` is where it stands.
 pub(super) fn check(reader: &mut Reader<'_>, field: &Field<'_>, room: &str) -> Option<String> {
-    if room.starts_with('!') && (2..=MAX_BYTES).contains(&room.len()) {
+    if is_room_id(room) {
         return Some(room.to_owned());
     }
-    let message = format!(
+    reader.refuse(field, not_one())
+}
+
+pub(super) fn is_room_id(room: &str) -> bool {
+    room.starts_with('!') && (2..=MAX_BYTES).contains(&room.len())
+}
+
+/// What is said of a text that is no room id.
+pub(super) fn not_one() -> String {
+    format!(
         "not a room id; write '!' and an opaque part, such as \"!room:example.org\", of at most {MAX_BYTES} bytes"
-    );
-    reader.refuse(field, message)
+    )
 }
 
 /// A list of room ids.

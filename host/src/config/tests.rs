@@ -83,6 +83,8 @@ fn a_server_name_is_all_that_is_needed() {
         directory: Directory {
             users: {},
             rooms: {},
+            files: [],
+            listed: None,
         },
         log: Log {
             level: "info",

@@ -4,11 +4,15 @@
 mod tests;
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
+use hashbrown::{DefaultHashBuilder, HashTable};
 use presence_router_api::UserId;
+use smallvec::SmallVec;
 
 use crate::directory::joins::Joins;
+use crate::directory::room::Room;
 use crate::directory::source::Event;
 use crate::presence::UserKey;
 
@@ -25,28 +29,22 @@ pub struct ServerKey(u32);
 pub struct Directory {
     server_name: Arc<str>,
     ids: Vec<UserId>,
-    keys: HashMap<UserId, UserKey>,
+    /// The numbers, found by the ids.
+    keys: HashTable<UserKey>,
     /// Which users are this homeserver's, and can sync.
     local: Vec<bool>,
     /// The rooms of each user, sorted; without those that are excluded from presence.
-    rooms: Vec<Vec<RoomKey>>,
-    room_keys: HashMap<String, RoomKey>,
+    rooms: Vec<SmallVec<[RoomKey; ROOMS_IN_PLACE]>>,
+    room_keys: HashTable<RoomKey>,
     rooms_by_key: Vec<Room>,
     servers: Vec<Arc<str>>,
     server_keys: HashMap<Arc<str>, ServerKey>,
     excluded: Vec<String>,
+    hasher: DefaultHashBuilder,
 }
 
-#[derive(Debug)]
-struct Room {
-    id: String,
-    /// Sorted.
-    members: Vec<UserKey>,
-    joins: Joins,
-    /// The other homeservers that have members in it, each with how many.
-    servers: Vec<(ServerKey, u32)>,
-    excluded: bool,
-}
+/// The numbers of so many rooms of a user take no more memory than where they would stand elsewhere.
+const ROOMS_IN_PLACE: usize = 4;
 
 /// Somebody came or went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,14 +76,15 @@ impl Directory {
         Self {
             server_name: Arc::from(server_name),
             ids: Vec::new(),
-            keys: HashMap::new(),
+            keys: HashTable::new(),
             local: Vec::new(),
             rooms: Vec::new(),
-            room_keys: HashMap::new(),
+            room_keys: HashTable::new(),
             rooms_by_key: Vec::new(),
             servers: Vec::new(),
             server_keys: HashMap::new(),
             excluded,
+            hasher: DefaultHashBuilder::default(),
         }
     }
 
@@ -109,7 +108,7 @@ impl Directory {
                 self.join(room, user, position)
             }
             Event::Left { room_id, user_id } => {
-                self.leave(*self.room_keys.get(room_id)?, self.key(user_id.as_str())?)
+                self.leave(self.room_key(room_id)?, self.key(user_id.as_str())?)
             }
         }
     }
@@ -120,7 +119,7 @@ impl Directory {
         let place = room.members.binary_search(&user).err()?;
         room.members.insert(place, user);
         if position > 0 {
-            room.joins.joined(user, position);
+            room.joins.get_or_insert_default().joined(user, position);
         }
         if let Some(server) = server {
             match room.servers.iter_mut().find(|(other, _)| *other == server) {
@@ -149,7 +148,9 @@ impl Directory {
         let room = &mut self.rooms_by_key[key.0 as usize];
         let place = room.members.binary_search(&user).ok()?;
         room.members.remove(place);
-        room.joins.left(user);
+        if let Some(joins) = &mut room.joins {
+            joins.left(user);
+        }
         if let Some(place) = room.servers.iter().position(|(other, _)| Some(*other) == server) {
             room.servers[place].1 -= 1;
             if room.servers[place].1 == 0 {
@@ -166,33 +167,37 @@ impl Directory {
 
     /// The key of a user, who is known from now on.
     pub fn key_or_insert(&mut self, id: &UserId) -> UserKey {
-        if let Some(key) = self.keys.get(id) {
-            return *key;
+        if let Some(key) = self.key(id.as_str()) {
+            return key;
         }
         let key = UserKey(number(self.ids.len()));
-        self.keys.insert(id.clone(), key);
         self.ids.push(id.clone());
+        let (ids, hasher) = (&self.ids, &self.hasher);
+        let hash = |key: &UserKey| hasher.hash_one(ids[key.0 as usize].as_str());
+        self.keys.insert_unique(hash(&key), key, hash);
         self.local.push(false);
-        self.rooms.push(Vec::new());
+        self.rooms.push(SmallVec::new());
         key
     }
 
-    fn room_or_insert(&mut self, id: &str) -> RoomKey {
-        if let Some(key) = self.room_keys.get(id) {
-            return *key;
+    fn room_or_insert(&mut self, id: &Arc<str>) -> RoomKey {
+        if let Some(key) = self.room_key(id) {
+            return key;
         }
         let key = RoomKey(number(self.rooms_by_key.len()));
-        self.room_keys.insert(id.to_owned(), key);
         self.rooms_by_key.push(Room {
-            id: id.to_owned(),
+            id: Arc::clone(id),
             members: Vec::new(),
-            joins: Joins::default(),
+            joins: None,
             servers: Vec::new(),
             excluded: self
                 .excluded
                 .binary_search_by(|other| other.as_str().cmp(id))
                 .is_ok(),
         });
+        let (rooms, hasher) = (&self.rooms_by_key, &self.hasher);
+        let hash = |key: &RoomKey| hasher.hash_one(&*rooms[key.0 as usize].id);
+        self.room_keys.insert_unique(hash(&key), key, hash);
         key
     }
 
@@ -212,6 +217,18 @@ impl Directory {
         }
         let server = Arc::<str>::from(server);
         Some(self.server_key_or_insert(&server))
+    }
+
+    /// Gives back the memory that was taken for more to come.
+    pub fn shrink_to_fit(&mut self) {
+        self.ids.shrink_to_fit();
+        self.local.shrink_to_fit();
+        self.rooms.shrink_to_fit();
+        self.rooms_by_key.shrink_to_fit();
+        for room in &mut self.rooms_by_key {
+            room.members.shrink_to_fit();
+            room.servers.shrink_to_fit();
+        }
     }
 
     /// The key of another homeserver, known or not.
@@ -247,7 +264,8 @@ impl Directory {
 
     /// The key of a user that is known.
     pub fn key(&self, id: &str) -> Option<UserKey> {
-        self.keys.get(id).copied()
+        let is_it = |key: &UserKey| self.ids[key.0 as usize].as_str() == id;
+        self.keys.find(self.hasher.hash_one(id), is_it).copied()
     }
 
     /// The key of a user of this homeserver, who can sync.
@@ -267,7 +285,7 @@ impl Directory {
 
     /// The rooms of a user that count for presence, sorted.
     pub fn rooms(&self, user: UserKey) -> &[RoomKey] {
-        self.rooms.get(user.0 as usize).map_or(&[], Vec::as_slice)
+        self.rooms.get(user.0 as usize).map_or(&[], SmallVec::as_slice)
     }
 
     /// The ids of all rooms of a user, those that do not count included.
@@ -277,7 +295,7 @@ impl Directory {
             .iter()
             .filter(|room| room.excluded && room.members.binary_search(&user).is_ok());
         let counted = self.rooms(user).iter().filter_map(|room| self.room(*room));
-        counted.chain(excluded).map(|room| room.id.as_str()).collect()
+        counted.chain(excluded).map(|room| &*room.id).collect()
     }
 
     /// All users that are known.
@@ -300,12 +318,13 @@ impl Directory {
 
     /// The key of a room that is known.
     pub fn room_key(&self, room_id: &str) -> Option<RoomKey> {
-        self.room_keys.get(room_id).copied()
+        let is_it = |key: &RoomKey| &*self.rooms_by_key[key.0 as usize].id == room_id;
+        self.room_keys.find(self.hasher.hash_one(room_id), is_it).copied()
     }
 
     /// The id of a room.
     pub fn room_id(&self, room: RoomKey) -> Option<&str> {
-        self.room(room).map(|room| room.id.as_str())
+        self.room(room).map(|room| &*room.id)
     }
 
     /// The members of a room, sorted.
@@ -336,7 +355,7 @@ impl Directory {
 
     /// All members of a room count as having come at a position: it is not known who did.
     pub fn everybody_joined(&mut self, room: RoomKey, position: u64) {
-        self.rooms_by_key[room.0 as usize].joins = Joins::of_all_at(position);
+        self.rooms_by_key[room.0 as usize].joins = Some(Box::new(Joins::of_all_at(position)));
     }
 
     /// Whom `reader` shares a room with now, and did not at a position; sorted. Somebody with whom they shared a room that
@@ -344,11 +363,14 @@ impl Directory {
     pub fn newly_shared(&self, reader: UserKey, position: u64) -> Vec<UserKey> {
         let mut found = Vec::new();
         for room in self.rooms(reader).iter().filter_map(|room| self.room(*room)) {
-            if room.joins.none_after(position) {
+            let Some(joins) = &room.joins else {
+                continue;
+            };
+            if joins.none_after(position) {
                 continue;
             }
-            match room.joins.after(position) {
-                Some(joined) if room.joins.of(reader) <= position => found.extend(joined),
+            match joins.after(position) {
+                Some(joined) if joins.of(reader) <= position => found.extend(joined),
                 _ => found.extend_from_slice(&room.members),
             }
         }
@@ -357,7 +379,7 @@ impl Directory {
         let shared_before = |user: UserKey| {
             self.common_rooms(reader, user)
                 .filter_map(|room| self.room(room))
-                .any(|room| room.joins.of(reader) <= position && room.joins.of(user) <= position)
+                .any(|room| room.joined(reader) <= position && room.joined(user) <= position)
         };
         found.retain(|user| *user != reader && !shared_before(*user));
         found

@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use presence_router_api::UserId;
 use tokio_util::sync::CancellationToken;
@@ -17,8 +18,9 @@ pub trait Source: Send + Sync + 'static {
     /// Who stands behind an access token, if anybody.
     fn token_owner<'a>(&'a self, access_token: &'a str) -> Told<'a, Option<TokenOwner>>;
 
-    /// What has changed since the last answer, in order; the first answer says how things stand. Waits until there is
-    /// something. Dropping the future loses nothing.
+    /// What has changed since the last answer, in order; the first answers, which come without waiting, say how things stand. An
+    /// answer is a piece of what there is to say, and never empty. Waits until there is something. Dropping the future loses
+    /// nothing.
     fn changes(&self) -> Told<'_, Vec<Event>>;
 }
 
@@ -29,8 +31,33 @@ pub struct TokenOwner {
     pub user_id: UserId,
     /// Their device.
     pub device_id: DeviceId,
-    /// Cancelled when the token is no longer good: what waits in its name then ends.
-    pub revoked: CancellationToken,
+    /// Told when the token is no longer good: what waits in its name then ends.
+    pub revoked: Revocation,
+}
+
+/// Whether a token is good no more. Clones are of the same token.
+#[derive(Debug, Clone, Default)]
+pub struct Revocation(Arc<CancellationToken>);
+
+impl Revocation {
+    /// Waits until the token is good no more.
+    pub async fn revoked(&self) {
+        self.0.cancelled().await;
+    }
+
+    /// Whether the token is good no more.
+    pub fn is_revoked(&self) -> bool {
+        self.0.is_cancelled()
+    }
+
+    pub(super) fn revoke(&self) {
+        self.0.cancel();
+    }
+
+    /// Whether somebody else has a clone.
+    pub(super) fn is_watched(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
 }
 
 /// A change of who there is, and of who is where.
@@ -43,14 +70,14 @@ pub enum Event {
     /// A user, local or remote, is in a room.
     Joined {
         /// The room.
-        room_id: String,
+        room_id: Arc<str>,
         /// Who.
         user_id: UserId,
     },
     /// A user is not in a room any more.
     Left {
         /// The room.
-        room_id: String,
+        room_id: Arc<str>,
         /// Who.
         user_id: UserId,
     },

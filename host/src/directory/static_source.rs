@@ -1,31 +1,30 @@
-//! The users and rooms of `directory.static` in the config. A config that is read again is compared with the one before, and
-//! the differences are events.
+//! The users and rooms of `directory` in the config. A config that is read again is compared with the one before, and the
+//! differences are events.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::VecDeque;
+use std::sync::Arc;
 
 use parking_lot::Mutex;
-use presence_router_api::UserId;
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
 use crate::config;
+use crate::directory::roster_changes::{Change, RosterChanges};
 use crate::directory::source::{Event, Source, TokenOwner, Told};
-use crate::presence::DeviceId;
+use crate::directory::tokens::Tokens;
+
+/// About how many events are told at a time, so that those of millions of users are never all in memory, and changes of
+/// presence have their turn between them.
+const PIECE: usize = 8_192;
 
 /// A source that says what the config says.
 #[derive(Debug, Default)]
 pub struct StaticSource {
-    state: Mutex<State>,
+    tokens: Mutex<Tokens>,
+    /// Not yet told: what each config that was read changed.
+    changes: Mutex<VecDeque<RosterChanges>>,
     changed: Notify,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    tokens: HashMap<String, TokenOwner>,
-    users: BTreeSet<UserId>,
-    rooms: BTreeMap<String, BTreeSet<UserId>>,
-    /// Not yet taken.
-    events: Vec<Event>,
+    /// Configs are compared one after the other, while tokens are looked up.
+    replacing: Mutex<()>,
 }
 
 /// What has changed by a config that was read again.
@@ -53,115 +52,55 @@ impl StaticSource {
         source
     }
 
-    /// The config has been read again. A token that stays keeps its device.
+    /// The config has been read again. A token that stays keeps its device. Takes as long as it takes to compare all that the
+    /// two say: a second for a million users.
     pub fn replace(&self, config: &config::Directory) -> Replaced {
-        let mut state = self.state.lock();
-        let before = state.events.len();
-        let (tokens_added, tokens_revoked) = state.replace_tokens(config);
-        state.replace_users(config);
-        state.replace_rooms(config);
+        let _turn = self.replacing.lock();
+        let new = config.roster();
+        let old = Arc::clone(self.tokens.lock().known());
+        let next = old.next(Arc::clone(&new));
         let mut replaced = Replaced {
-            tokens_added,
-            tokens_revoked,
+            tokens_added: next.added,
+            tokens_revoked: next.revoked,
             ..Replaced::default()
         };
-        for event in &state.events[before..] {
-            match event {
-                Event::UserAdded(_) => replaced.users_added += 1,
-                Event::UserRemoved(_) => replaced.users_removed += 1,
-                Event::Joined { .. } => replaced.joins += 1,
-                Event::Left { .. } => replaced.leaves += 1,
-            }
-        }
-        drop(state);
+        let changes = RosterChanges::new(Arc::clone(old.roster()), new);
+        changes.each(|change| match change {
+            Change::UserAdded(_) => replaced.users_added += 1,
+            Change::UserRemoved(_) => replaced.users_removed += 1,
+            Change::Joined(_) => replaced.joins += 1,
+            Change::Left(_) => replaced.leaves += 1,
+        });
+        self.tokens.lock().replace(next);
+        self.changes.lock().push_back(changes);
         self.changed.notify_one();
         replaced
     }
-}
 
-impl State {
-    fn replace_tokens(&mut self, config: &config::Directory) -> (usize, usize) {
-        let mut old = std::mem::take(&mut self.tokens);
-        let mut added = 0;
-        for (user_id, user) in &config.users {
-            let mut kept: Vec<DeviceId> = Vec::new();
-            let mut fresh: Vec<&String> = Vec::new();
-            for token in &user.access_tokens {
-                match old.remove(token) {
-                    Some(owner) if owner.user_id == *user_id => {
-                        kept.push(owner.device_id.clone());
-                        self.tokens.insert(token.clone(), owner);
-                    }
-                    stale => {
-                        if let Some(owner) = stale {
-                            old.insert(token.clone(), owner);
-                        }
-                        fresh.push(token);
-                    }
-                }
+    /// Empty when all has been told.
+    fn next_piece(&self) -> Vec<Event> {
+        let mut changes = self.changes.lock();
+        while let Some(first) = changes.front_mut() {
+            let events = first.take(PIECE);
+            if !events.is_empty() {
+                return events;
             }
-            added += fresh.len();
-            // Counted from 1 in the config's order: stable as long as tokens are appended.
-            let mut unused = (1_usize..)
-                .map(|number| DeviceId::from(format!("STATIC{number}").as_str()))
-                .filter(|device| !kept.contains(device));
-            for token in fresh {
-                let device_id = unused.next().expect("there is always a next number");
-                let owner = TokenOwner {
-                    user_id: user_id.clone(),
-                    device_id,
-                    revoked: CancellationToken::new(),
-                };
-                self.tokens.insert(token.clone(), owner);
-            }
+            changes.pop_front();
         }
-        for owner in old.values() {
-            owner.revoked.cancel();
-        }
-        (added, old.len())
-    }
-
-    fn replace_users(&mut self, config: &config::Directory) {
-        let users: BTreeSet<UserId> = config.users.keys().cloned().collect();
-        let removed = self.users.difference(&users).cloned().map(Event::UserRemoved);
-        let added = users.difference(&self.users).cloned().map(Event::UserAdded);
-        self.events.extend(removed.chain(added));
-        self.users = users;
-    }
-
-    fn replace_rooms(&mut self, config: &config::Directory) {
-        let nobody = BTreeSet::new();
-        let rooms = &config.rooms;
-        let all: BTreeSet<&String> = self.rooms.keys().chain(rooms.keys()).collect();
-        for room_id in all {
-            let (old, new) = (
-                self.rooms.get(room_id).unwrap_or(&nobody),
-                rooms.get(room_id).unwrap_or(&nobody),
-            );
-            let left = old.difference(new).map(|user_id| Event::Left {
-                room_id: room_id.clone(),
-                user_id: user_id.clone(),
-            });
-            let joined = new.difference(old).map(|user_id| Event::Joined {
-                room_id: room_id.clone(),
-                user_id: user_id.clone(),
-            });
-            self.events.extend(left.chain(joined));
-        }
-        self.rooms.clone_from(rooms);
+        Vec::new()
     }
 }
 
 impl Source for StaticSource {
     fn token_owner<'a>(&'a self, access_token: &'a str) -> Told<'a, Option<TokenOwner>> {
-        let owner = self.state.lock().tokens.get(access_token).cloned();
+        let owner = self.tokens.lock().owner(access_token);
         Box::pin(std::future::ready(owner))
     }
 
     fn changes(&self) -> Told<'_, Vec<Event>> {
         Box::pin(async {
             loop {
-                let events = std::mem::take(&mut self.state.lock().events);
+                let events = self.next_piece();
                 if !events.is_empty() {
                     return events;
                 }
@@ -174,6 +113,7 @@ impl Source for StaticSource {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
+    use presence_router_api::UserId;
 
     use super::*;
 
@@ -197,6 +137,7 @@ mod tests {
                     ((*room).to_owned(), members)
                 })
                 .collect(),
+            ..config::Directory::default()
         }
     }
 
@@ -224,7 +165,7 @@ mod tests {
         let owner = |token| source.token_owner(token).now_or_never().expect("does not wait");
         let (first, second) = (owner("a1").expect("known"), owner("a2").expect("known"));
         let replaced = source.replace(&config(&[("alice", &["a3", "a2"])], &[]));
-        assert!(first.revoked.is_cancelled() && !second.revoked.is_cancelled());
+        assert!(first.revoked.is_revoked() && !second.revoked.is_revoked());
         assert_eq!(device(&source, "a2").as_deref(), Some("@alice:x STATIC2"));
         assert_eq!(device(&source, "a3").as_deref(), Some("@alice:x STATIC1"));
         assert_eq!((replaced.tokens_added, replaced.tokens_revoked), (1, 1));
@@ -235,7 +176,7 @@ mod tests {
         let source = StaticSource::new(&config(&[("alice", &["t"]), ("bob", &[])], &[]));
         let alice = source.token_owner("t").now_or_never().flatten().expect("known");
         source.replace(&config(&[("alice", &[]), ("bob", &["t"])], &[]));
-        assert!(alice.revoked.is_cancelled());
+        assert!(alice.revoked.is_revoked());
         assert_eq!(device(&source, "t").as_deref(), Some("@bob:x STATIC1"));
     }
 
@@ -251,7 +192,7 @@ mod tests {
             &[("alice", &[]), ("carol", &[])],
             &[("!1", &["alice", "carol"]), ("!2", &["carol"])],
         ));
-        let room = |room: &str| room.to_owned();
+        let room = |room: &str| Arc::<str>::from(room);
         assert_eq!(
             events(&source),
             [

@@ -181,9 +181,13 @@ impl Engine {
             Tracking::Enabled | Tracking::Disabled => timing,
         };
         let mut directory = Directory::new(&server_name, &excluded_rooms);
-        for event in source.changes().now_or_never().unwrap_or_default() {
-            directory.apply(&event, 0);
+        // How things stand comes in pieces: of millions of users not all is in memory at once.
+        while let Some(events) = source.changes().now_or_never() {
+            for event in events {
+                directory.apply(&event, 0);
+            }
         }
+        directory.shrink_to_fit();
         let now = clock.now_ms();
         let (start, mut reserved) = restore::start(now, &restored);
         let mut streams = Streams::new(start);

@@ -1,8 +1,8 @@
 //! Who asks.
 
 use presence_router_api::UserId;
-use tokio_util::sync::CancellationToken;
 
+use crate::directory::Revocation;
 use crate::presence::{DeviceId, UserKey};
 
 /// A request's sender, by their access token.
@@ -13,7 +13,7 @@ pub struct Session {
     /// Their device.
     pub device_id: DeviceId,
     pub(super) user: UserKey,
-    pub(super) revoked: CancellationToken,
+    pub(super) revoked: Revocation,
 }
 
 /// Whose presence is asked for by whom.

@@ -278,7 +278,7 @@ impl Shared {
                     biased;
                     caught_up = asking => caught_up,
                     () = self.stop.cancelled() => return Ok(SyncAnswer { next_batch: token, events }),
-                    () = session.revoked.cancelled() => return Ok(SyncAnswer { next_batch: token, events }),
+                    () = session.revoked.revoked() => return Ok(SyncAnswer { next_batch: token, events }),
                     () = news.as_mut(), if events.is_empty() => continue,
                     // With nothing to tell it waits for the module, for a deadline that has passed may be all that a
                     // client ever gives.
@@ -300,7 +300,7 @@ impl Shared {
                 () = news => {}
                 () = sleep_until(until) => {}
                 () = self.stop.cancelled() => return Ok(SyncAnswer { next_batch: token, events }),
-                () = session.revoked.cancelled() => return Ok(SyncAnswer { next_batch: token, events }),
+                () = session.revoked.revoked() => return Ok(SyncAnswer { next_batch: token, events }),
             }
         }
     }

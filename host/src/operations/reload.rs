@@ -41,7 +41,11 @@ impl Inner {
             tokens_revoked,
             joins,
             leaves,
-        } = self.directory.replace(&new.directory);
+        } = {
+            // Comparing millions of users takes seconds, in which others have their turn on this thread.
+            let (source, directory) = (Arc::clone(&self.directory), new.directory.clone());
+            blocking(move || source.replace(&directory)).await
+        };
         let modules = self.reload_modules(&new, &origins).await;
         // What waits for a restart is compared with what is in force.
         in_force.directory = new.directory;

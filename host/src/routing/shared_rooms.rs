@@ -87,7 +87,7 @@ mod tests {
         ] {
             for name in members {
                 let joined = Event::Joined {
-                    room_id: room.to_owned(),
+                    room_id: room.into(),
                     user_id: UserId::parse(format!("@{name}:x")).expect("valid"),
                 };
                 directory.apply(&joined, 0);

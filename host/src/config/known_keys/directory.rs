@@ -7,14 +7,27 @@ pub(in crate::config) const DIRECTORY: Keys = Keys {
     title: "`directory`",
     belong: "under \"directory\"",
     within: &["directory: {KEYS}"],
-    about: "The users and rooms. `static` is the only kind: they stand in the config.",
-    entries: &[Key::new(
-        "static",
-        Type::Mapping("[below](#directorystatic)"),
-        "{rooms: {\"!lobby:example.org\": [\"@alice:example.org\"]}}",
-        "users and rooms that stand here",
-    )
-    .default("{}")],
+    about: "The users and rooms. They stand in the config, in files of their own, or in both; each user and each room in one \
+            place. What `files` name is read anew on SIGHUP, and checked by `check`. A line of such a file is one JSON object: \
+            `{\"user_id\": \"@alice:example.org\", \"access_tokens\": [\"a-long-random-text\"]}` for a local user, or \
+            `{\"room_id\": \"!lobby:example.org\", \"members\": [\"@alice:example.org\"]}` for a room. The tokens are secrets: let \
+            only the server's user read the files.",
+    entries: &[
+        Key::new(
+            "static",
+            Type::Mapping("[below](#directorystatic)"),
+            "{rooms: {\"!lobby:example.org\": [\"@alice:example.org\"]}}",
+            "users and rooms that stand here",
+        )
+        .default("{}"),
+        Key::new(
+            "files",
+            Type::List("paths"),
+            "[users.jsonl, rooms.jsonl]",
+            "users and rooms that stand in files of JSON lines: for as many as there are, up to millions",
+        )
+        .default("[]"),
+    ],
 };
 
 pub(in crate::config) const STATIC: Keys = Keys {

@@ -13,14 +13,14 @@ fn user(name: &str) -> UserId {
 
 fn joined(room: &str, name: &str) -> Event {
     Event::Joined {
-        room_id: room.to_owned(),
+        room_id: room.into(),
         user_id: user(name),
     }
 }
 
 fn left(room: &str, name: &str) -> Event {
     Event::Left {
-        room_id: room.to_owned(),
+        room_id: room.into(),
         user_id: user(name),
     }
 }

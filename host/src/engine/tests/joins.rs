@@ -32,6 +32,7 @@ fn directory(rooms: [&[&str]; 2], users: &[&str]) -> config::Directory {
             (ROOMS[0].to_owned(), members(rooms[0])),
             (ROOMS[1].to_owned(), members(rooms[1])),
         ]),
+        ..config::Directory::default()
     }
 }
 

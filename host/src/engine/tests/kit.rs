@@ -59,6 +59,7 @@ pub(super) fn directory(rooms: &[&[&str]]) -> config::Directory {
     config::Directory {
         users: USERS.iter().map(user).collect(),
         rooms: rooms.iter().enumerate().map(room).collect(),
+        ..config::Directory::default()
     }
 }
 

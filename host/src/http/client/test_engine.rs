@@ -48,6 +48,7 @@ fn engine_with(rc_presence: Option<config::RateLimit>) -> Engine {
             .map(|(name, token)| (id(name), user(token)))
             .collect(),
         rooms: [("!room:example.org".to_owned(), [id("alice"), id("bob")].into())].into(),
+        ..config::Directory::default()
     };
     Engine::start(Setup {
         clock: Arc::new(SystemClock),

@@ -173,6 +173,7 @@ fn engine() -> Engine {
     let directory = config::Directory {
         users: [(id("@alice:example.org"), alice)].into(),
         rooms: [("!room:example.org".to_owned(), members)].into(),
+        ..config::Directory::default()
     };
     Engine::start(Setup {
         clock: Arc::new(SystemClock),
