@@ -74,7 +74,13 @@ async fn accept(
 }
 
 /// Serves one connection to its end. When its client goes, the request that runs is dropped.
-pub(super) async fn connection<S>(stream: S, router: Router, shutdown: CancellationToken)
+///
+/// Not an `async fn`: what it is given would be in the future beside what is made of it, for as long as the connection lasts.
+pub(super) fn connection<S>(
+    stream: S,
+    router: Router,
+    shutdown: CancellationToken,
+) -> impl Future<Output = ()> + Send
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -86,21 +92,24 @@ where
         .max_buf_size(MAX_HEADER_BYTES)
         .max_headers(MAX_HEADERS);
     let connection = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    tokio::pin!(connection);
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = shutdown.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            let Ok(result) = timeout(DRAIN_DEADLINE, connection).await else {
-                tracing::warn!("a request still runs at the drain deadline; its connection is closed");
-                return;
-            };
-            result
+    // On the heap at once, or moving it about would take its size again.
+    let mut connection = Box::pin(connection.into_owned());
+    async move {
+        let result = tokio::select! {
+            result = connection.as_mut() => result,
+            () = shutdown.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                let Ok(result) = timeout(DRAIN_DEADLINE, connection).await else {
+                    tracing::warn!("a request still runs at the drain deadline; its connection is closed");
+                    return;
+                };
+                result
+            }
+        };
+        if let Err(error) = result {
+            // Clients come and go as they like; this is no news to an operator.
+            tracing::debug!(error, "a connection ended early");
         }
-    };
-    if let Err(error) = result {
-        // Clients come and go as they like; this is no news to an operator.
-        tracing::debug!(error, "a connection ended early");
     }
 }
 
