@@ -35,7 +35,6 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use parking_lot::{Mutex, RwLock};
 use presence_router_api::{PresenceState, SharedRoomPresence, UserId};
 use tokio::runtime::Handle;
@@ -181,17 +180,13 @@ impl Engine {
             Tracking::Enabled | Tracking::Disabled => timing,
         };
         let mut directory = Directory::new(&server_name, &excluded_rooms);
-        // How things stand comes in pieces: of millions of users not all is in memory at once.
-        while let Some(events) = source.changes().now_or_never() {
-            for event in events {
-                directory.apply(&event, 0);
-            }
-        }
-        directory.shrink_to_fit();
+        restore::share_ids(&mut directory, &restored);
+        restore::take_in(&mut directory, &*source);
         let now = clock.now_ms();
         let (start, mut reserved) = restore::start(now, &restored);
         let mut streams = Streams::new(start);
         let rooms = restore::compare_rooms(&mut directory, &mut streams, &restored);
+        restored.rooms = Vec::new();
         let mut world = World {
             presence: Presence::new(timing),
             directory,

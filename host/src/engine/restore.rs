@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use presence_router_api::{PresenceState, SharedRoomPresence, UserId};
 use sha2::{Digest, Sha256};
 
 use crate::config::Tracking;
 use crate::delivery::{ModuleTag, Since, Streams};
-use crate::directory::{Directory, RoomKey};
+use crate::directory::{Directory, RoomKey, Source};
 use crate::engine::world::World;
 use crate::presence::UserKey;
 use crate::storage::{Restored, StoredModule, StoredPresence, StoredRoom, StoredRoute, Writes};
@@ -126,6 +127,28 @@ fn settle_offline(world: &mut World, name: &str) -> Vec<StoredRoute> {
         })
     });
     settled.collect()
+}
+
+/// Tells the directory how things stand. That comes in pieces: of millions of users not all is in memory at once.
+pub(super) fn take_in(directory: &mut Directory, source: &dyn Source) {
+    while let Some(events) = source.changes().now_or_never() {
+        for event in events {
+            directory.apply(&event, 0);
+        }
+    }
+    directory.shrink_to_fit();
+}
+
+/// Has the directory know this homeserver's users by the ids that were stored, before it is told of them: otherwise it would have
+/// other ones, and where these stood would stay empty between them.
+pub(super) fn share_ids(directory: &mut Directory, restored: &Restored) {
+    let server_name = Arc::clone(directory.server_name());
+    for stored in &restored.presence {
+        // Whether somebody else is a stranger is asked later, when rooms have been told of.
+        if stored.user_id.server_name() == &*server_name {
+            directory.key_or_insert(&stored.user_id);
+        }
+    }
 }
 
 /// Takes up the presence of all users, and the full snapshots that are still to be had. Returns what is to be stored.
