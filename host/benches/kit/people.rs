@@ -1,12 +1,11 @@
 //! Users and rooms, made up by number. A user's access token is their number.
 
 use std::collections::BTreeSet;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use presence_router::directory::{Event, Source, TokenOwner, Told};
+use presence_router::directory::{Event, Revocation, Source, TokenOwner, Told};
 use presence_router::presence::DeviceId;
 use presence_router_api::UserId;
-use tokio_util::sync::CancellationToken;
 
 /// How many are in each room of [`People::in_pairs_of_rooms`], and in how many such rooms a square of users is.
 const ROOM: usize = 10;
@@ -24,8 +23,9 @@ impl People {
     pub(crate) fn new(users: usize, rooms: impl Iterator<Item = BTreeSet<usize>>) -> Self {
         let mut events: Vec<_> = (0..=users).map(|number| Event::UserAdded(user(number))).collect();
         for (room, members) in rooms.enumerate() {
+            let room_id: Arc<str> = format!("!{room}:example.org").into();
             events.extend(members.into_iter().map(|member| Event::Joined {
-                room_id: format!("!{room}:example.org"),
+                room_id: Arc::clone(&room_id),
                 user_id: user(member),
             }));
         }
@@ -75,7 +75,7 @@ impl Source for People {
         let owner = number.map(|number| TokenOwner {
             user_id: user(number),
             device_id: DeviceId::from("DEVICE"),
-            revoked: CancellationToken::new(),
+            revoked: Revocation::default(),
         });
         Box::pin(std::future::ready(owner))
     }

@@ -88,6 +88,8 @@ impl Server {
             excluded_rooms: Vec::new(),
             storage: Storage::open(&Location::Memory).expect("a database can be made in memory"),
             rc_presence: None,
+            // What is measured is work, not waiting.
+            route_pace: Duration::ZERO,
         });
         engine.send_nothing();
         Self {

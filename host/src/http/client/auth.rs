@@ -35,8 +35,10 @@ where
 
 /// The one access token of the request, in its header or in its query.
 fn access_token(parts: &Parts) -> Result<String, MatrixError> {
-    let parameters = Parameters::of(&parts.uri);
-    let in_query = parameters.get("access_token");
+    let parameters = Parameters::may_have(&parts.uri, "access_token").then(|| Parameters::of(&parts.uri));
+    let in_query = parameters
+        .as_ref()
+        .and_then(|parameters| parameters.get("access_token"));
     let mut headers = parts.headers.get_all(AUTHORIZATION).iter();
     let Some(in_header) = headers.next() else {
         return in_query

@@ -6,9 +6,9 @@ use std::num::IntErrorKind;
 use std::pin::pin;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::Uri;
+use axum::http::{Uri, header};
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::delivery::{PresenceEvent, PresenceFilter};
@@ -26,7 +26,7 @@ pub(super) async fn get(
     State(api): State<ClientApi>,
     Authenticated(session): Authenticated,
     uri: Uri,
-) -> Result<Json<SyncBody>, MatrixError> {
+) -> Result<SyncBody, MatrixError> {
     let request = {
         let parameters = Parameters::of(&uri);
         // It lies in the buffer from which the request was read. When nothing does any more, the connection reads on in the same
@@ -48,7 +48,7 @@ pub(super) async fn get(
             () = api.shutdown.cancelled() => SyncAnswer { next_batch: since, events: Vec::new() },
         },
     };
-    Ok(Json(SyncBody::from(answer)))
+    Ok(SyncBody::from(answer))
 }
 
 /// All but the filter, which may have to be looked up.
@@ -131,6 +131,24 @@ impl From<SyncAnswer> for SyncBody {
             }),
             device_one_time_keys_count: KeyCounts { signed_curve25519: 0 },
             device_unused_fallback_key_types: [],
+        }
+    }
+}
+
+/// As much as most answers without events have, in bytes.
+const ANSWER_BYTES: usize = 256;
+/// As much as most events have, in bytes.
+const EVENT_BYTES: usize = 256;
+
+impl IntoResponse for SyncBody {
+    /// As JSON, in one piece of memory that need not grow.
+    fn into_response(self) -> Response {
+        let events = self.presence.as_ref().map_or(0, |presence| presence.events.len());
+        let mut body = Vec::with_capacity(ANSWER_BYTES + events * EVENT_BYTES);
+        match serde_json::to_writer(&mut body, &self) {
+            Ok(()) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+            // Memory does not refuse to be written, nor is there a key that is no text.
+            Err(_) => MatrixError::Internal.into_response(),
         }
     }
 }
