@@ -1,0 +1,125 @@
+"""What a bar has come to: its figures, whether they are met, and the tables behind them. Prints and stores it."""
+
+import json
+import math
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number that is wanted to be at least, or at most, another."""
+
+    name: str
+    what: str
+    value: float
+    relation: str
+    wanted: float
+    unit: str = ""
+
+    @property
+    def verdict(self):
+        if math.isnan(self.value):
+            return "missed"
+        met = self.value >= self.wanted if self.relation == ">=" else self.value <= self.wanted
+        return "met" if met else "missed"
+
+    def line(self):
+        unit = f" {self.unit}" if self.unit else ""
+        wanted = f"{self.relation} {plain(self.wanted)}{unit}"
+        return f"bar {self.name}: {short(self.value)}{unit} (wanted {wanted}): {self.verdict}"
+
+
+def at_least(name, what, value, wanted, unit=""):
+    return Figure(name, what, value, ">=", wanted, unit)
+
+
+def at_most(name, what, value, wanted, unit=""):
+    return Figure(name, what, value, "<=", wanted, unit)
+
+
+@dataclass
+class Table:
+    title: str
+    header: list
+    rows: list
+
+
+@dataclass
+class Report:
+    """All that one bar has measured."""
+
+    figures: list = field(default_factory=list)
+    tables: list = field(default_factory=list)
+    notes: list = field(default_factory=list)
+    # What the load program has printed in each run, whole.
+    runs: list = field(default_factory=list)
+
+    def as_json(self, name, machine):
+        """What is stored, and read again by the page."""
+        figures = [
+            {
+                "name": figure.name,
+                "what": figure.what,
+                "figure": figure.value,
+                "relation": figure.relation,
+                "wanted": figure.wanted,
+                "unit": figure.unit,
+                "verdict": figure.verdict,
+                "line": figure.line(),
+            }
+            for figure in self.figures
+        ]
+        return {
+            "bar": name,
+            "command": f"tests/performance/run.sh {name}",
+            "machine": machine,
+            "figures": figures,
+            "tables": [vars(table) for table in self.tables],
+            "notes": self.notes,
+            "others_cpu_cores": self.others(),
+            "runs": self.runs,
+        }
+
+    def others(self):
+        """The most cores that programs other than server and load program have taken in any run."""
+        taken = [run["other_cpu_cores"] for run in self.runs if "other_cpu_cores" in run]
+        return max(taken, default=None)
+
+
+def store(directory, name, result):
+    path = directory / f"{name}.json"
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def short(value):
+    """A number with as many digits as it deserves."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int):
+        return f"{value:,}"
+    if math.isnan(value):
+        return "none"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    if abs(value) >= 100:
+        return f"{value:.0f}"
+    if abs(value) >= 10:
+        return f"{value:.1f}"
+    if abs(value) >= 1:
+        return f"{value:.2f}"
+    return f"{value:.3f}"
+
+
+def plain(value):
+    """A number as somebody has written it."""
+    return f"{value:,.15g}"
+
+
+def show(table):
+    """A table as text, for a terminal."""
+    rows = [[short(cell) for cell in row] for row in [table.header, *table.rows]]
+    widths = [max(len(row[n]) for row in rows) for n in range(len(table.header))]
+    lines = [table.title]
+    lines += ["  " + "  ".join(cell.rjust(width) for cell, width in zip(row, widths)) for row in rows]
+    return "\n".join(lines)

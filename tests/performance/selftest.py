@@ -1,0 +1,71 @@
+"""Whether figures are read, compared and written as they should be. Measures nothing; for CI."""
+
+import unittest
+
+import benches
+import layouts
+import page
+import updates
+from results import Table, at_least, at_most, show
+
+
+class Figures(unittest.TestCase):
+    def test_a_bar_is_met_or_missed_and_says_so(self):
+        line = at_least("peer-updates", "", 187.3, 200).line()
+        self.assertEqual(line, "bar peer-updates: 187 (wanted >= 200): missed")
+        line = at_most("peer-latency", "", 5, 5, "ms").line()
+        self.assertEqual(line, "bar peer-latency: 5 ms (wanted <= 5 ms): met")
+        self.assertEqual(at_least("nothing", "", float("nan"), 1).verdict, "missed")
+
+    def test_what_a_bench_says_of_its_bars_is_read(self):
+        said = (
+            "module_call/16  time: [1 us]\n"
+            "bar module_call: 1.02 (wanted <= 1.05): met\n"
+            "bar route-rate: 1,234,567 updates/s (wanted >= 1,000,000 updates/s): met\n"
+            "bar not a line\n"
+        )
+        call, rate = benches.figures(said)
+        self.assertEqual((call.name, call.value, call.wanted, call.verdict), ("module_call", 1.02, 1.05, "met"))
+        self.assertEqual((rate.value, rate.unit, rate.verdict), (1_234_567, "updates/s", "met"))
+
+    def test_rounds_alternate_and_turn(self):
+        order = []
+        runs = updates.alternate(2, lambda: order.append("a") or 1, lambda: order.append("b") or 2)
+        self.assertEqual((order, runs), (["a", "b", "b", "a"], [[1, 1], [2, 2]]))
+
+    def test_rooms_are_filled_evenly(self):
+        for layout in layouts.ALL:
+            sizes = {len(members) for members in layout.members()}
+            self.assertEqual(sizes, {layout.users // layout.rooms})
+
+
+class Page(unittest.TestCase):
+    def test_only_what_is_between_the_markers_changes(self):
+        text = f"before\n{page.BEGIN}\nold\n{page.END}\nafter\n"
+        self.assertEqual(page.between(text, "new"), f"before\n{page.BEGIN}\n\nnew\n{page.END}\nafter\n")
+        with self.assertRaisesRegex(Exception, "has no lines"):
+            page.between("no markers", "new")
+
+    def test_a_bar_without_a_result_is_said_to_be_without(self):
+        machine = {
+            "date": "2026-01-01",
+            "commit": "abc",
+            "changed": False,
+            "cores": 4,
+            "cpu": "some",
+            "memory_gib": 24,
+            "kernel": "Linux",
+            "rustc": "rustc 1.0",
+        }
+        result = {"machine": machine, "figures": [], "tables": [], "notes": ["a note"], "others_cpu_cores": 0.1, "command": ""}
+        made = page.block({"there": result, "missing": None})
+        self.assertIn("| `missing` |  | not measured |", made)
+        self.assertIn("a note", made)
+
+    def test_a_table_is_shown_in_columns(self):
+        table = Table("title", ["a", "long name"], [[1234.5, "x"]])
+        self.assertEqual(show(table), "title\n      a  long name\n  1,234          x")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,92 @@
+"""Our server, and the bare one: started on the loopback with the users of all layouts."""
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass, field
+
+import layouts
+from processes import running, wait_for_text
+
+START_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that runs."""
+
+    name: str
+    base_url: str
+    pid: int
+    # By user id.
+    tokens: dict = field(repr=False)
+    # To whom its module sends everybody's presence; those of them who can sync.
+    observers: list = field(default_factory=list, repr=False)
+
+
+def _token(user_id):
+    return f"token-of-{layouts.localpart(user_id)}"
+
+
+def _listener():
+    return {"port": 0, "bind_addresses": ["127.0.0.1"], "resources": [{"names": ["client", "health"]}]}
+
+
+def _config(work, directory, measured, audience):
+    watchers = layouts.observers(layouts.AUDIENCE)
+    users = [user_id for layout in measured for user_id in layout.user_ids()] + watchers
+    rooms = {
+        f"!{layout.name}-{n}:{layouts.SERVER}": members
+        for layout in measured
+        for n, members in enumerate(layout.members())
+    }
+    config = {
+        "server_name": layouts.SERVER,
+        "listeners": [_listener()],
+        "presence": {"enabled": True},
+        "module_path": [str(work.binaries)],
+        "database": {"name": "sqlite3", "args": {"database": str(directory / "presence.db")}},
+        "directory": {
+            "static": {"users": {user: {"access_tokens": [_token(user)]} for user in users}, "rooms": rooms}
+        },
+        "log": {"level": "warn"},
+    }
+    if audience:
+        config["presence"]["presence_router"] = {"module": "broadcast", "config": _routing(audience)}
+    return config
+
+
+def _routing(audience):
+    return {"always_send_to_users": layouts.observers(audience), "blacklisted_users": [f"@hidden:{layouts.SERVER}"]}
+
+
+@contextlib.contextmanager
+def ours(work, *, audience, measured=layouts.ALL):
+    """Our server, with storage on, and the module broadcast for so many users; with 0, without a module."""
+    directory = work.fresh("ours")
+    # What is JSON is YAML too.
+    (directory / "homeserver.yaml").write_text(
+        json.dumps(_config(work, directory, measured, audience)), encoding="utf-8"
+    )
+    log = directory / "output"
+    command = [work.binaries / "presence-router", "run", "-c", directory / "homeserver.yaml"]
+    with running(command, log) as process:
+        base_url = wait_for_text(process, log, "listening on ", START_SECONDS).split(" ")[0]
+        wait_for_text(process, log, "ready", START_SECONDS)
+        users = [user_id for layout in measured for user_id in layout.user_ids()]
+        watchers = layouts.observers(audience)
+        tokens = {user_id: _token(user_id) for user_id in users + watchers}
+        yield Server("ours", base_url, process.pid, tokens, watchers)
+
+
+@contextlib.contextmanager
+def bare(work):
+    """The load program's own server: it parses the same requests, and does nothing."""
+    directory = work.fresh("bare")
+    port = work.free_port()
+    log = directory / "output"
+    with running([work.load_program, "bare", "--port", port, "--threads", os.cpu_count()], log) as process:
+        base_url = f"http://127.0.0.1:{port}"
+        work.wait_for_answer(process, f"{base_url}/_matrix/client/versions", START_SECONDS)
+        tokens = {user_id: _token(user_id) for layout in layouts.ALL for user_id in layout.user_ids()}
+        yield Server("bare", base_url, process.pid, tokens)
