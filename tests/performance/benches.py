@@ -4,13 +4,18 @@ import re
 import subprocess
 
 from processes import Fault
-from results import Figure, Report
+from results import Figure, Report, Table
 
 # The benches without what criterion measures of them.
 BARS_ALONE = "--bar"
 SECONDS = 900
 
-LINE = re.compile(r"^bar (?P<name>[\w.-]+): (?P<figure>[\d.,]+)(?: (?P<unit>[^(]+?))? \(wanted (?P<relation><=|>=) (?P<wanted>[\d.,]+)")
+# A bar, and a figure of which nothing is wanted.
+BAR = re.compile(
+    r"^bar (?P<name>.+): (?P<figure>[\d.,]+)(?: (?P<unit>[^()]+))? "
+    r"\(wanted (?P<relation><=|>=) (?P<wanted>[\d.,]+)[^()]*\): (?P<verdict>met|missed)$"
+)
+KNOWN = re.compile(r"^figure (?P<name>.+): (?P<figure>[\d.,]+) (?P<unit>.+)$")
 
 
 def bench(name):
@@ -26,24 +31,37 @@ def bench(name):
         report.figures = figures(said)
         if not report.figures:
             raise Fault(f"{' '.join(command)}: printed no line of a bar:\n{said[-2000:]}")
-        report.notes.append(f"By `cargo bench -p presence-router --bench {name}`, which prints more.")
+        report.tables = [known(name, said)]
+        report.notes.append(f"By `cargo bench -p presence-router --bench {name}`, which has more.")
         return report
 
     return measure
 
 
 def figures(said):
-    """The bars in what a bench has printed."""
-    found = [LINE.match(line) for line in said.splitlines()]
+    """The bars in what a bench has printed, with its own verdict: it knows more digits than it prints."""
+    found = [BAR.match(line) for line in said.splitlines()]
     return [
         Figure(
             match["name"],
-            f"by the bench {match['name']}",
-            float(match["figure"].replace(",", "")),
+            "",
+            _number(match["figure"]),
             match["relation"],
-            float(match["wanted"].replace(",", "")),
-            (match["unit"] or "").strip(),
+            _number(match["wanted"]),
+            match["unit"] or "",
+            match["verdict"],
         )
         for match in found
         if match
     ]
+
+
+def known(name, said):
+    """Its other figures."""
+    found = [KNOWN.match(line) for line in said.splitlines()]
+    rows = [[match["name"], _number(match["figure"]), match["unit"]] for match in found if match]
+    return Table(f"What else the bench {name} says", ["what", "figure", "unit"], rows)
+
+
+def _number(text):
+    return float(text.replace(",", ""))

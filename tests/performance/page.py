@@ -87,9 +87,10 @@ def _details(name, result):
         lines.append("")
     for note in result["notes"]:
         lines += [note, ""]
-    others = result["others_cpu_cores"]
+    others, generator = result["others_cpu_cores"], result["generator_cpu_cores"]
     if others is not None:
-        lines += [f"Other programs on the machine, the idle servers among them, took {max(others, 0):.2f} cores at most.", ""]
+        said = f"In none of the runs did the load program take more than {generator:.2f} cores, and all other programs on the "
+        lines += [said + f"machine, the idle server among them, more than {max(others, 0):.2f}.", ""]
     return lines
 
 

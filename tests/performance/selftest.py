@@ -20,13 +20,17 @@ class Figures(unittest.TestCase):
     def test_what_a_bench_says_of_its_bars_is_read(self):
         said = (
             "module_call/16  time: [1 us]\n"
-            "bar module_call: 1.02 (wanted <= 1.05): met\n"
-            "bar route-rate: 1,234,567 updates/s (wanted >= 1,000,000 updates/s): met\n"
+            "figure module_call, an empty call: opened: 1.234 us a call\n"
+            "bar module_call, 16 updates on: the worst: 1.05 (wanted <= 1.05): missed\n"
+            "bar route (hot): 1,234,567 updates/s (wanted >= 1,000,000 updates/s): met\n"
             "bar not a line\n"
         )
         call, rate = benches.figures(said)
-        self.assertEqual((call.name, call.value, call.wanted, call.verdict), ("module_call", 1.02, 1.05, "met"))
-        self.assertEqual((rate.value, rate.unit, rate.verdict), (1_234_567, "updates/s", "met"))
+        self.assertEqual((call.name, call.value, call.wanted), ("module_call, 16 updates on: the worst", 1.05, 1.05))
+        self.assertEqual(call.verdict, "missed", "the bench knows more digits")
+        self.assertEqual((rate.name, rate.value, rate.unit, rate.verdict), ("route (hot)", 1_234_567, "updates/s", "met"))
+        rows = benches.known("module_call", said).rows
+        self.assertEqual(rows, [["module_call, an empty call: opened", 1.234, "us a call"]])
 
     def test_rounds_alternate_and_turn(self):
         order = []
@@ -57,7 +61,8 @@ class Page(unittest.TestCase):
             "kernel": "Linux",
             "rustc": "rustc 1.0",
         }
-        result = {"machine": machine, "figures": [], "tables": [], "notes": ["a note"], "others_cpu_cores": 0.1, "command": ""}
+        result = {"machine": machine, "figures": [], "tables": [], "notes": ["a note"], "command": ""}
+        result |= {"others_cpu_cores": 0.1, "generator_cpu_cores": 1.5}
         made = page.block({"there": result, "missing": None})
         self.assertIn("| `missing` |  | not measured |", made)
         self.assertIn("a note", made)

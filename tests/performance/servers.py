@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 from dataclasses import dataclass, field
 
 import layouts
@@ -82,11 +81,8 @@ def ours(work, *, audience, measured=layouts.ALL):
 @contextlib.contextmanager
 def bare(work):
     """The load program's own server: it parses the same requests, and does nothing."""
-    directory = work.fresh("bare")
-    port = work.free_port()
-    log = directory / "output"
-    with running([work.load_program, "bare", "--port", port, "--threads", os.cpu_count()], log) as process:
-        base_url = f"http://127.0.0.1:{port}"
-        work.wait_for_answer(process, f"{base_url}/_matrix/client/versions", START_SECONDS)
+    log = work.fresh("bare") / "output"
+    with running([work.load_program, "bare", "--port", 0], log) as process:
+        base_url = wait_for_text(process, log, "listening on ", START_SECONDS)
         tokens = {user_id: _token(user_id) for layout in layouts.ALL for user_id in layout.user_ids()}
         yield Server("bare", base_url, process.pid, tokens)

@@ -7,8 +7,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from pathlib import Path
 
 from processes import Fault
@@ -72,16 +70,3 @@ class Work:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             return probe.getsockname()[1]
-
-    def wait_for_answer(self, process, url, seconds):
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                urllib.request.urlopen(url, timeout=5).read()
-                return
-            except OSError as error:
-                if process.poll() is not None:
-                    raise Fault(f"{process.args[0]} ended with {process.returncode}") from error
-                if time.monotonic() > deadline:
-                    raise Fault(f"{url} did not answer within {seconds} s: {error}") from error
-            time.sleep(0.05)
