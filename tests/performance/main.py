@@ -13,6 +13,7 @@ import curves
 import deliveries
 import machine
 import page
+import scale
 import updates
 from benches import bench
 from prepare import prepare
@@ -50,6 +51,7 @@ BARS = (
     ),
     Bar("audience", "what an audience of 1,000 costs", ("build", "synapse"), updates.audience),
     Bar("bare", "updates beside a bare server", ("build",), updates.beside_bare),
+    Bar("scale", "2,000,000 users, and as many long-polls as there can be", ("build",), scale.scale),
     Bar("curves", "no bar: what the plots show", ("build", "synapse", "plots"), curves.curves),
 )
 
@@ -64,6 +66,7 @@ def main():
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
         signal.signal(number, _end)
     signal.alarm(DEADLINE_SECONDS)
+    scale.allow_files()
     work = Work(binaries=options.binaries, quick=options.quick)
     with work.scratch_folder():
         if options.page:

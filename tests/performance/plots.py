@@ -48,7 +48,7 @@ def draw(tables, name, folder):
         axis.set_minor_formatter(NullFormatter())
     if name == "throughput":
         axes.set_xticks(sorted({row[x_at] for row in table["rows"]}))
-    axes.set_title(table["title"], fontsize=10)
+    axes.set_title(table["title"], fontsize=9)
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.grid(True, color="#dddddd", linewidth=0.6)

@@ -63,19 +63,34 @@ def _routing(audience):
 def ours(work, *, audience, measured=layouts.ALL):
     """Our server, with storage on, and the module broadcast for so many users; with 0, without a module."""
     directory = work.fresh("ours")
+    config = _config(work, directory, measured, audience)
+    users = [user_id for layout in measured for user_id in layout.user_ids()]
+    watchers = layouts.observers(audience)
+    tokens = {user_id: _token(user_id) for user_id in users + watchers}
+    with _started(work, directory, config, START_SECONDS) as (base_url, process):
+        yield Server("ours", base_url, process.pid, tokens, watchers)
+
+
+@contextlib.contextmanager
+def ours_with_file(work, users, seconds):
+    """Our server with users and rooms from a file of JSON lines; it may take so many seconds to read it."""
+    directory = work.fresh("ours")
+    config = _config(work, directory, (), 1)
+    config["directory"] = {"files": [str(users)]}
+    with _started(work, directory, config, seconds) as (base_url, process):
+        yield Server("ours", base_url, process.pid, {})
+
+
+@contextlib.contextmanager
+def _started(work, directory, config, seconds):
     # What is JSON is YAML too.
-    (directory / "homeserver.yaml").write_text(
-        json.dumps(_config(work, directory, measured, audience)), encoding="utf-8"
-    )
+    (directory / "homeserver.yaml").write_text(json.dumps(config), encoding="utf-8")
     log = directory / "output"
     command = [work.binaries / "presence-router", "run", "-c", directory / "homeserver.yaml"]
     with running(command, log) as process:
-        base_url = wait_for_text(process, log, "listening on ", START_SECONDS).split(" ")[0]
-        wait_for_text(process, log, "ready", START_SECONDS)
-        users = [user_id for layout in measured for user_id in layout.user_ids()]
-        watchers = layouts.observers(audience)
-        tokens = {user_id: _token(user_id) for user_id in users + watchers}
-        yield Server("ours", base_url, process.pid, tokens, watchers)
+        base_url = wait_for_text(process, log, "listening on ", seconds).split(" ")[0]
+        wait_for_text(process, log, "ready", seconds)
+        yield base_url, process
 
 
 @contextlib.contextmanager
