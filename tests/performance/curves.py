@@ -83,7 +83,8 @@ def _give_presence(database, users):
     """Has Synapse find so many users online when it starts."""
     now = int(time.time() * 1000)
     rows = (
-        (n + 1_000_000, f"@many-{n}:{layouts.SERVER}", "online", now, now, now, "hello", 1, "master") for n in range(users)
+        (n + 1_000_000, f"@many-{n}:{layouts.SERVER}", "online", now, now, now, "hello", 1, "master")
+        for n in range(users)
     )
     connection = sqlite3.connect(database)
     with connection:

@@ -52,7 +52,5 @@ def targets(base_url, tokens, layout, observers=()):
         {"user_id": user_id, "token": tokens[user_id], "rooms": [layout.room_of(n)], "role": "user"}
         for n, user_id in enumerate(layout.user_ids())
     ]
-    users += [
-        {"user_id": user_id, "token": tokens[user_id], "rooms": [], "role": "observer"} for user_id in observers
-    ]
+    users += [{"user_id": user_id, "token": tokens[user_id], "rooms": [], "role": "observer"} for user_id in observers]
     return {"base_url": base_url, "users": users}

@@ -41,7 +41,12 @@ BARS = (
     Bar("route", "from changes to finished deliveries, without HTTP", (), bench("route")),
     Bar("sync", "an incremental sync, by what has changed and by who exists", (), bench("sync")),
     Bar("store", "updates through the storage", (), bench("store")),
-    Bar("peer-updates", "updates for a second of CPU, and p99, beside Synapse", ("build", "synapse"), updates.beside_synapse),
+    Bar(
+        "peer-updates",
+        "updates for a second of CPU, and p99, beside Synapse",
+        ("build", "synapse"),
+        updates.beside_synapse,
+    ),
     Bar("peer-latency", "update to delivery at ten times Synapse's load", ("build", "synapse"), deliveries.latency),
     Bar(
         "peer-deliveries",
@@ -75,7 +80,9 @@ def main():
 
 
 def _options():
-    parser = argparse.ArgumentParser(prog="tests/performance/run.sh", description="Measures, and says which bars are met.")
+    parser = argparse.ArgumentParser(
+        prog="tests/performance/run.sh", description="Measures, and says which bars are met."
+    )
     parser.add_argument("bars", nargs="*", metavar="BAR", help="these alone")
     parser.add_argument("--list", action="store_true", help="say which bars there are")
     parser.add_argument("--prepare", action="store_true", help="make what they need, and measure nothing")

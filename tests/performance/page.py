@@ -74,7 +74,10 @@ def _machine(machines):
     ):
         lines += _row([name, str(value)])
     if len({json.dumps(machine, sort_keys=True) for machine in machines}) > 1:
-        lines += ["", "Not all bars were measured in one go: date, commit or machine differ; the stored results say them."]
+        lines += [
+            "",
+            "Not all bars were measured in one go: date, commit or machine differ; the stored results say them.",
+        ]
     return [*lines, ""]
 
 

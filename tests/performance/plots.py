@@ -1,6 +1,6 @@
 """Draws the plots from what `curves` has measured. Runs on the Python that has matplotlib.
 
-    plots.py CURVES.json FOLDER"""
+plots.py CURVES.json FOLDER"""
 
 import json
 import sys

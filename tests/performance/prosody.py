@@ -44,7 +44,9 @@ def _write(directory, port, users):
     for user in range(users):
         (data / "accounts" / f"u{user}.dat").write_text('return { ["password"] = "pw"; };\n', encoding="utf-8")
         contacts = ",\n".join(
-            f'["u{other}@{SERVER}"] = {{ subscription = "both"; groups = {{}} }}' for other in range(users) if other != user
+            f'["u{other}@{SERVER}"] = {{ subscription = "both"; groups = {{}} }}'
+            for other in range(users)
+            if other != user
         )
         roster = f"return {{\n[false] = {{ version = 1; pending = {{}} }},\n{contacts}\n}};\n"
         (data / "roster" / f"u{user}.dat").write_text(roster, encoding="utf-8")

@@ -60,9 +60,15 @@ def scale(work):
     report.figures = [
         at_most("scale-load", f"from start to ready with {users_text(USERS)}", loading, 60, "s"),
         at_most("scale-memory", "resident then", loaded * MEBIBYTE / MEGABYTE, 1000, "MB"),
-        at_most("scale-poll", f"memory of a waiting long-poll, {polls:,} of them", run["bytes_per_poll"], 12_000, "bytes"),
         at_most(
-            "scale-latency", f"p99 from update to delivery meanwhile, at {RATE:,} updates/s", delivery_p99(run), 50, "ms"
+            "scale-poll", f"memory of a waiting long-poll, {polls:,} of them", run["bytes_per_poll"], 12_000, "bytes"
+        ),
+        at_most(
+            "scale-latency",
+            f"p99 from update to delivery meanwhile, at {RATE:,} updates/s",
+            delivery_p99(run),
+            50,
+            "ms",
         ),
     ]
     return report

@@ -28,14 +28,20 @@ class Figures(unittest.TestCase):
         call, rate = benches.figures(said)
         self.assertEqual((call.name, call.value, call.wanted), ("module_call, 16 updates on: the worst", 1.05, 1.05))
         self.assertEqual(call.verdict, "missed", "the bench knows more digits")
-        self.assertEqual((rate.name, rate.value, rate.unit, rate.verdict), ("route (hot)", 1_234_567, "updates/s", "met"))
+        self.assertEqual(
+            (rate.name, rate.value, rate.unit, rate.verdict), ("route (hot)", 1_234_567, "updates/s", "met")
+        )
         rows = benches.known("module_call", said).rows
         self.assertEqual(rows, [["module_call, an empty call: opened", 1.234, "us a call"]])
 
     def test_rounds_alternate_and_turn(self):
         order = []
-        runs = updates.alternate(2, lambda: order.append("a") or 1, lambda: order.append("b") or 2)
-        self.assertEqual((order, runs), (["a", "b", "b", "a"], [[1, 1], [2, 2]]))
+        runs = updates.alternate(2, ["ours", "theirs"], lambda server: order.append(server) or len(order))
+        self.assertEqual(order, ["ours", "theirs", "theirs", "ours"])
+        self.assertEqual(runs, [[1, 4], [2, 3]])
+
+    def test_rounds_are_compared_in_pairs(self):
+        self.assertEqual(updates.paired(float, [10, 40, 90], [1, 2, 3]), 20)
 
     def test_rooms_are_filled_evenly(self):
         for layout in layouts.ALL:

@@ -45,9 +45,7 @@ def _config(work, directory, measured, audience):
         "presence": {"enabled": True},
         "module_path": [str(work.binaries)],
         "database": {"name": "sqlite3", "args": {"database": str(directory / "presence.db")}},
-        "directory": {
-            "static": {"users": {user: {"access_tokens": [_token(user)]} for user in users}, "rooms": rooms}
-        },
+        "directory": {"static": {"users": {user: {"access_tokens": [_token(user)]} for user in users}, "rooms": rooms}},
         "log": {"level": "warn"},
     }
     if audience:
