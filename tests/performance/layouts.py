@@ -47,7 +47,7 @@ def localpart(user_id):
 
 
 def targets(base_url, tokens, layout, observers=()):
-    """What the load program reads: the users, their tokens, who sees whom. Observers are listed when they are to sync."""
+    """What the load program reads: users, their tokens, who sees whom. Observers are listed when they are to sync."""
     users = [
         {"user_id": user_id, "token": tokens[user_id], "rooms": [layout.room_of(n)], "role": "user"}
         for n, user_id in enumerate(layout.user_ids())

@@ -10,7 +10,7 @@ GRACE_SECONDS = 120
 
 
 def put(work, server, layout, connections, *, seconds, warmup=1.0, rate=0, syncers=0, observers=0):
-    """One run: writers on so many connections, and long-polls of so many members and observers. The load program's JSON."""
+    """One run: writers on so many connections, and long-polls of so many members and observers. What it prints."""
     listening = server.observers[:observers]
     path = work.scratch / "targets.json"
     path.write_text(json.dumps(targets(server.base_url, server.tokens, layout, listening)), encoding="utf-8")
@@ -35,6 +35,11 @@ def check_deliveries(name, run):
     sync = run.get("sync")
     if sync and sync["events_for_the_wrong_user"]:
         raise Fault(f"{name} has sent {sync['events_for_the_wrong_user']} events to users who should not see them")
+
+
+def kept(run):
+    """Whether as many updates came as were offered. A latency at another load is no answer: "missed", or nothing."""
+    return "" if run["updates_per_s"] >= 0.98 * run["offered_rate"] else "missed"
 
 
 def cpu_seconds(run):

@@ -92,8 +92,8 @@ def _details(name, result):
         lines += [note, ""]
     others, generator = result["others_cpu_cores"], result["generator_cpu_cores"]
     if others is not None:
-        said = f"In none of the runs did the load program take more than {generator:.2f} cores, and all other programs on the "
-        lines += [said + f"machine, the idle server among them, more than {max(others, 0):.2f}.", ""]
+        said = f"The load program took at most {generator:.2f} cores in any of the runs, and all other programs, "
+        lines += [said + f"the idle server among them, {max(others, 0):.2f}.", ""]
     return lines
 
 

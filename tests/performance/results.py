@@ -37,8 +37,8 @@ def at_least(name, what, value, wanted, unit=""):
     return Figure(name, what, value, ">=", wanted, unit)
 
 
-def at_most(name, what, value, wanted, unit=""):
-    return Figure(name, what, value, "<=", wanted, unit)
+def at_most(name, what, value, wanted, unit="", said=""):
+    return Figure(name, what, value, "<=", wanted, unit, said)
 
 
 @dataclass

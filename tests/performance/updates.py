@@ -15,7 +15,7 @@ WARM_UP_SECONDS = 4
 
 
 def alternate(rounds, servers, measure):
-    """Measures each in turn, so many times, every second time in reverse: what drifts does so for all. A list for each."""
+    """Measures each in turn, so many times, every second time in reverse: what drifts does so for all. A list each."""
     runs = [[] for _ in servers]
     for number in range(rounds):
         order = list(zip(runs, servers, strict=True))
