@@ -28,9 +28,9 @@ def curves(work):
         report.tables.append(_latency(work, report, ((mine, OUR_RATES), (other, SYNAPSE_RATES))))
     report.tables.append(_memory(work))
     report.notes.append(
-        "Memory is that of the process with so many users who have presence, and nothing on the way. Ours has them with "
-        "their tokens, in rooms of 10, and each has set presence. In Synapse's database they have presence alone: it has "
-        "cached nothing else of them."
+        "Memory is that of the process with so many users who have presence, while nothing happens. Ours has them "
+        "with their tokens, in rooms of 10, and each has set presence. In Synapse's database they have presence alone: "
+        "it has cached nothing else of them."
     )
     return report
 

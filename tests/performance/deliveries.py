@@ -122,14 +122,14 @@ def _notes(closed, fixed, theirs, prosodys):
     arrived = closed["sync"]["delivered_of_acked"]
     notes = [
         "A delivery is an update that has arrived at somebody. Presence is state: who has not asked in between gets "
-        f"the newest alone. In our closed loop {arrived:.0%} of updates x listeners arrived as deliveries, and many of them "
-        "in one answer; Prosody sends each by itself, and Synapse nearly so."
+        f"the newest alone. In our closed loop {arrived:.0%} of updates x listeners arrived as deliveries, and many of "
+        "them in one answer; Prosody sends each by itself, and Synapse nearly so."
     ]
     for run in fixed:
         figure = deliveries_per_cpu_second(run)
         notes.append(
-            f"Ours at {run['offered_rate']:.0f} updates/s, where {run['sync']['delivered_of_acked']:.1%} arrived and an "
-            f"answer has {run['sync']['events_per_response']:.2f} of them: {figure:,.0f} deliveries/CPU-s, "
+            f"Ours at {run['offered_rate']:.0f} updates/s, where {run['sync']['delivered_of_acked']:.1%} arrived and "
+            f"an answer has {run['sync']['events_per_response']:.2f} of them: {figure:,.0f} deliveries/CPU-s, "
             f"{figure / theirs:.0f} x Synapse's better and {figure / prosodys:.1f} x Prosody's."
         )
     return notes

@@ -37,10 +37,10 @@ class Bar:
 
 
 BARS = (
-    Bar("module-call", "a module that is loaded, against the same one linked", (), bench("module_call")),
-    Bar("route", "from changes to finished deliveries, without HTTP", (), bench("route")),
-    Bar("sync", "an incremental sync, by what has changed and by who exists", (), bench("sync")),
-    Bar("store", "updates through the storage", (), bench("store")),
+    Bar("module-call", "a module that is loaded, against the same one linked", ("benches",), bench("module_call")),
+    Bar("route", "from changes to finished deliveries, without HTTP", ("benches",), bench("route")),
+    Bar("sync", "an incremental sync, by what has changed and by who exists", ("benches",), bench("sync")),
+    Bar("store", "updates through the storage", ("benches",), bench("store")),
     Bar(
         "peer-updates",
         "updates for a second of CPU, and p99, beside Synapse",

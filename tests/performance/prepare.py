@@ -14,12 +14,13 @@ MATPLOTLIB = "matplotlib==3.11.2"
 BUILD_SECONDS = 1800
 INSTALL_SECONDS = 600
 
+BENCHES = ("module_call", "route", "sync", "store")
 PACKAGES = ("presence-router", "presence-router-broadcast", "presence-router-load")
 
 
 def prepare(work, needs):
-    """Makes each of `needs`: "build", "synapse", "prosody", "plots". Says how long it took."""
-    steps = {"build": _build, "synapse": _synapse, "prosody": _prosody, "plots": _plots}
+    """Makes each of `needs`: "build", "benches", "synapse", "prosody", "plots". Says how long it took."""
+    steps = {"build": _build, "benches": _benches, "synapse": _synapse, "prosody": _prosody, "plots": _plots}
     for need, step in steps.items():
         if need in needs:
             began = time.monotonic()
@@ -36,6 +37,13 @@ def _build(work):
     for name in ("presence-router", "libbroadcast.so", "presence-load"):
         if not (work.binaries / name).exists():
             raise Fault(f"{work.binaries / name} is not there: build it with cargo build --release")
+
+
+def _benches(work):
+    command = ["cargo", "bench", "-p", "presence-router", "--no-run"]
+    for name in BENCHES:
+        command += ["--bench", name]
+    work.run(command, BUILD_SECONDS, cwd=work.repository)
 
 
 def _synapse(work):

@@ -52,13 +52,13 @@ def scale(work):
     report.runs.append(run)
     report.tables.append(_table(loading, loaded, run))
     report.notes.append(
-        f"The file has {USERS:,} users with {ROOMS_EACH * (ROOM - 1)} contacts each, in rooms of {ROOM}. {polls:,} polls: "
-        f"{POLLS:,}, or as many as the limit of open files leaves beside {OTHER_FILES}. A poll's memory has that of its "
-        "connection in it. Each update is delivered to those polls whose users share a room with the writer."
+        f"The file has {USERS:,} users with {ROOMS_EACH * (ROOM - 1)} contacts each, in rooms of {ROOM}. {polls:,} "
+        f"polls: {POLLS:,}, or as many as the limit of open files leaves beside {OTHER_FILES}. A poll's memory has that of "
+        "its connection in it. Each update is delivered to those polls whose users share a room with the writer."
     )
     if kept(run):
         report.notes.append(
-            f"The server did not keep up: {run['updates_per_s']:,.0f} of {RATE:,} updates/s. The latency is that of this "
+            f"It did not keep up: {run['updates_per_s']:,.0f} of {RATE:,} updates/s. The latency is that of this "
             "load, and its bar counts as missed whatever it is."
         )
     flowing = f"p99 from update to delivery meanwhile, at {RATE:,} updates/s"
