@@ -4,6 +4,7 @@ import unittest
 
 import benches
 import layouts
+import load
 import page
 import updates
 from results import Table, at_least, at_most, show
@@ -42,6 +43,11 @@ class Figures(unittest.TestCase):
 
     def test_rounds_are_compared_in_pairs(self):
         self.assertEqual(updates.paired(float, [10, 40, 90], [1, 2, 3]), 20)
+
+    def test_a_latency_at_another_load_than_was_offered_misses_its_bar(self):
+        behind, kept = ({"updates_per_s": rate, "offered_rate": 240} for rate in (200, 239))
+        self.assertEqual(at_most("peer-latency", "", 1, 5, "ms", load.kept(behind)).verdict, "missed")
+        self.assertEqual(at_most("peer-latency", "", 1, 5, "ms", load.kept(kept)).verdict, "met")
 
     def test_rooms_are_filled_evenly(self):
         for layout in layouts.ALL:
