@@ -18,7 +18,7 @@ import updates
 from benches import bench
 from prepare import prepare
 from processes import Fault
-from results import show, store
+from results import disturbance, show, store
 from work import REPOSITORY, Work
 
 # For everything: far beyond the 20 minutes that it takes, so that nothing hangs for ever.
@@ -134,11 +134,14 @@ def _one(work, bar, described):
         if not isinstance(fault, Fault):
             traceback.print_exc()
         return [f"bar {bar.name}: not measured: {fault}"], False
-    store(work.results, bar.name, report.as_json(bar.name, described))
+    result = report.as_json(bar.name, described)
+    store(work.results, bar.name, result)
     for table in report.tables:
         work.say(show(table))
     for note in report.notes:
         work.say(note)
+    if disturbance(result):
+        work.say(disturbance(result))
     work.say(f"-- {bar.name}: {time.monotonic() - began:.0f} s")
     return [figure.line() for figure in report.figures], True
 

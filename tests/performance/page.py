@@ -3,7 +3,7 @@
 import json
 
 from processes import Fault
-from results import plain, short
+from results import disturbance, plain, short
 
 BEGIN = "<!-- figures: made by tests/performance/run.sh, do not edit -->"
 END = "<!-- figures: end -->"
@@ -94,6 +94,8 @@ def _details(name, result):
     if others is not None:
         said = f"The load program took at most {generator:.2f} cores in any of the runs, and all other programs, "
         lines += [said + f"the idle server among them, {max(others, 0):.2f}.", ""]
+    if disturbance(result):
+        lines += [f"**{disturbance(result)}**", ""]
     return lines
 
 

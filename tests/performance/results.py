@@ -5,6 +5,10 @@ import math
 from dataclasses import dataclass, field
 
 
+# What idle servers and the system may take; whatever takes more spoils the figures.
+QUIET_CORES = 0.5
+
+
 @dataclass(frozen=True)
 class Figure:
     """One number that is wanted to be at least, or at most, another."""
@@ -88,6 +92,17 @@ class Report:
     def most(self, name):
         """The most of it in any run; nothing when no run says it."""
         return max((run[name] for run in self.runs if name in run), default=None)
+
+
+def disturbance(result):
+    """What to say of a result that other programs have had a part in; nothing when they have not."""
+    others = result["others_cpu_cores"]
+    if others is None or others < QUIET_CORES:
+        return ""
+    return (
+        f"The machine was not quiet: other programs took up to {others:.1f} of {result['machine']['cores']} cores. "
+        "Measure again when it is."
+    )
 
 
 def store(directory, name, result):
