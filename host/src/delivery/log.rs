@@ -1,14 +1,14 @@
 //! The newest entry of each user, by user and by position.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use crate::presence::UserKey;
+use crate::presence::{ByUser, UserKey};
 
 /// A log that is never longer than there are users.
 #[derive(Debug)]
 pub(super) struct Log<T> {
-    by_user: HashMap<UserKey, LogEntry<T>>,
+    by_user: ByUser<LogEntry<T>>,
     by_position: BTreeMap<u64, UserKey>,
 }
 
@@ -21,7 +21,7 @@ pub(super) struct LogEntry<T> {
 impl<T> Default for Log<T> {
     fn default() -> Self {
         Self {
-            by_user: HashMap::new(),
+            by_user: ByUser::default(),
             by_position: BTreeMap::new(),
         }
     }

@@ -8,7 +8,7 @@ use crate::delivery::log::Log;
 use crate::delivery::token::Cursor;
 use crate::directory::ServerKey;
 use crate::modules::{Audience, AudienceId};
-use crate::presence::UserKey;
+use crate::presence::{ByUser, UserKey};
 
 /// One routed state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,14 +54,14 @@ pub(super) struct RoutedLog {
     /// Its forms so far, the latest ones, in order.
     forms: VecDeque<Form>,
     audiences: HashMap<AudienceId, AudienceLog>,
-    audiences_of: HashMap<UserKey, Vec<AudienceId>>,
+    audiences_of: ByUser<Vec<AudienceId>>,
     /// Which change of whom was routed last, to whatever audience. It outlives the audiences' logs.
     settled: Log<(u64, Reason)>,
     /// The audiences of generations of the module that route no more, by whom they have. One of a later generation that has
     /// the same users goes on with their log.
     retired: HashMap<Arc<[UserKey]>, AudienceId>,
     /// Of users in an audience that was forgotten: what was routed up to here is not in the logs any more.
-    floors: HashMap<UserKey, u64>,
+    floors: ByUser<u64>,
 }
 
 #[derive(Debug)]
@@ -108,10 +108,10 @@ impl RoutedLog {
             since,
             forms: VecDeque::from([Form(since.changed)]),
             audiences: HashMap::new(),
-            audiences_of: HashMap::new(),
+            audiences_of: ByUser::default(),
             settled: Log::default(),
             retired: HashMap::new(),
-            floors: HashMap::new(),
+            floors: ByUser::default(),
         }
     }
 

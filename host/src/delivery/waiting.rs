@@ -1,16 +1,15 @@
 //! Long-polls that wait for news, by user.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::presence::UserKey;
+use crate::presence::{ByUser, UserKey};
 
 /// The users who wait.
 #[derive(Debug, Default)]
-pub struct Waiting(Mutex<HashMap<UserKey, Entry>>);
+pub struct Waiting(Mutex<ByUser<Entry>>);
 
 #[derive(Debug)]
 struct Entry {

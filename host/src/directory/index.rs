@@ -242,6 +242,11 @@ impl Directory {
         key
     }
 
+    /// Whether any other homeserver is known.
+    pub fn has_servers(&self) -> bool {
+        !self.servers.is_empty()
+    }
+
     /// The key of another homeserver that is known.
     pub fn server_key(&self, server: &str) -> Option<ServerKey> {
         self.server_keys.get(server).copied()

@@ -1,6 +1,5 @@
 //! Carries changes to one module, and what it routes to those who wait.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use crate::engine::deliver::deliver;
 use crate::engine::generation::{Generation, Lease};
 use crate::engine::swap::KeptAudiences;
 use crate::modules::{AudienceId, CallError, MAX_BATCH};
-use crate::presence::UserKey;
+use crate::presence::{ByUser, UserKey};
 use crate::routing::{Batch, Dirty};
 
 /// How long a module that is switched off has to shut down.
@@ -209,12 +208,12 @@ fn switch_off(lease: Lease, shared: &Shared) {
 #[derive(Default)]
 struct RoutedChanges {
     turn: u64,
-    changes: HashMap<UserKey, u64>,
+    changes: ByUser<u64>,
 }
 
 impl RoutedChanges {
     /// What others have routed counts for nothing.
-    fn of(&mut self, generation: &Generation) -> &mut HashMap<UserKey, u64> {
+    fn of(&mut self, generation: &Generation) -> &mut ByUser<u64> {
         if self.turn != generation.turn {
             self.turn = generation.turn;
             self.changes.clear();
@@ -260,7 +259,7 @@ async fn route(
 fn read(
     shared: &Shared,
     users: &[UserKey],
-    routed: &HashMap<UserKey, u64>,
+    routed: &ByUser<u64>,
 ) -> (Vec<UserPresenceState>, Vec<RoutedUpdate>) {
     let world = shared.world.read();
     users

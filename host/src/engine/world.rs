@@ -100,7 +100,7 @@ impl World {
 
     /// A user's state is to be sent to the homeservers of people who share a room. Only this homeserver's users' is.
     pub(super) fn queue_for_room_servers(&mut self, user: UserKey) {
-        if !self.is_mine(user) {
+        if !self.directory.has_servers() || !self.is_mine(user) {
             return;
         }
         let rooms = SharedRooms::new(&self.directory, self.room_presence);

@@ -30,6 +30,8 @@ mod tests;
 mod timeouts;
 mod user;
 
+use std::collections::HashMap;
+
 use presence_router_api::PresenceState;
 
 pub use self::device::DeviceId;
@@ -43,6 +45,9 @@ pub use self::user::{Origin, RemoteUpdate, UserPresence};
 /// greatest in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserKey(pub u32);
+
+/// A map by the number of a user. The numbers are ours, so nobody can choose some that collide.
+pub type ByUser<T> = HashMap<UserKey, T, foldhash::fast::FixedState>;
 
 impl UserKey {
     fn index(self) -> usize {

@@ -57,7 +57,9 @@ impl<'a> SharedRooms<'a> {
     /// The other homeservers with members in rooms of `user`; one may come several times.
     pub fn remote_servers(&self, user: UserKey) -> impl Iterator<Item = ServerKey> {
         let directory = self.directory;
-        let rooms = if self.count() { directory.rooms(user) } else { &[] };
+        // Where there is no other homeserver, no room need be looked at.
+        let counts = self.count() && directory.has_servers();
+        let rooms = if counts { directory.rooms(user) } else { &[] };
         rooms.iter().flat_map(move |room| directory.remote_servers(*room))
     }
 
