@@ -111,9 +111,9 @@ impl Storage {
     /// waits is bounded by the number of users, rooms, modules, homeservers, and pairs of a module or a homeserver with a
     /// user.
     ///
-    /// Each `done` hears once when all that was handed over so far is on disk, but for what modules have routed, or that it is
-    /// not: then it is kept, and tried again with the next write, and each second. What nobody waits for is written 50 ms
-    /// later at the latest.
+    /// Each `done` hears once when all that was handed over so far is on disk, or that it is not: then it is kept, and tried
+    /// again with the next write, and each second. Two things it does not wait for: what modules have routed, which is
+    /// written 50 ms later at the latest, and rooms, when there are more than some thousands.
     pub fn write(&self, writes: Writes, done: Vec<oneshot::Sender<Result<(), WriteError>>>) {
         self.handle.queue.write(writes, done);
     }

@@ -1,7 +1,7 @@
 //! What has been handed over and is not yet on disk: the newest of each, so it is bounded by the number of users,
 //! rooms, modules, homeservers, and pairs of a module or a homeserver with a user. Knows no SQL and no thread.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::mem;
 use std::sync::Arc;
 
@@ -12,13 +12,17 @@ use super::records::{
 };
 use super::rows::{Reserved, Snapshot};
 
+/// How many rooms go into a transaction: at the first start there may be very many.
+const MAX_ROOMS: usize = 8_192;
+
 #[derive(Default)]
 pub(super) struct Pending {
     pub(super) presence: HashMap<UserId, StoredPresence>,
     /// By module, then by user.
     pub(super) routed: HashMap<Arc<str>, HashMap<UserId, StoredRoute>>,
     pub(super) snapshots: HashMap<UserId, Snapshot>,
-    pub(super) rooms: HashMap<String, StoredRoom>,
+    /// Sorted, so that a part can be taken, which lies side by side in the database.
+    pub(super) rooms: BTreeMap<String, StoredRoom>,
     pub(super) reserved: Option<Reserved>,
     pub(super) modules: HashMap<Arc<str>, StoredModule>,
     /// By homeserver, then by user.
@@ -89,12 +93,19 @@ impl Pending {
 
     /// Takes what somebody may wait for. What modules have routed stays: nobody does, and the next of a user takes its place.
     pub(super) fn take_urgent(&mut self) -> Self {
-        let urgent = mem::take(self);
-        self.routed = urgent.routed;
-        Self {
-            routed: HashMap::new(),
-            ..urgent
+        let routed = mem::take(&mut self.routed);
+        let urgent = self.take_bounded();
+        self.routed = routed;
+        urgent
+    }
+
+    /// Takes all but rooms beyond [`MAX_ROOMS`]: who comes meanwhile does not wait for a million of them.
+    pub(super) fn take_bounded(&mut self) -> Self {
+        let mut taken = mem::take(self);
+        if let Some(first_left) = taken.rooms.keys().nth(MAX_ROOMS).cloned() {
+            self.rooms = taken.rooms.split_off(&first_left);
         }
+        taken
     }
 
     /// Takes back what could not be written; what has come meanwhile is newer.
@@ -160,6 +171,37 @@ mod tests {
         };
         newer.take_back(pending);
         assert_eq!(newer.reserved.map(|reserved| reserved.0), Some(9));
+    }
+
+    #[test]
+    fn rooms_go_a_part_at_a_time_and_what_was_routed_goes_last() {
+        let rooms = MAX_ROOMS + 3;
+        let writes = Writes {
+            rooms: (0..rooms)
+                .map(|number| StoredRoom {
+                    room_id: format!("!{number}:b"),
+                    digest: [0; 32],
+                    changed: 1,
+                })
+                .collect(),
+            routed: vec![StoredRoute {
+                module: "module".into(),
+                user_id: UserId::parse("@a:b").expect("is a user id"),
+                change: 1,
+                position: 2,
+            }],
+            reserved: Some(7),
+            ..Writes::default()
+        };
+        let mut pending = Pending::default();
+        pending.add(writes);
+        let first = pending.take_urgent();
+        assert_eq!((first.rooms.len(), first.routed.len()), (MAX_ROOMS, 0));
+        assert!(first.reserved.is_some());
+        assert_eq!(pending.len(), 3 + 1);
+        let second = pending.take_bounded();
+        assert_eq!((second.rooms.len(), second.routed.len()), (3, 1));
+        assert!(pending.is_empty());
     }
 
     #[test]

@@ -170,9 +170,13 @@ impl Queue {
         // A request of a module is no reason to try again what has just failed.
         let lingered = waiting.fresh_since.is_some_and(|since| since.elapsed() >= LINGER);
         let to_flush = mem::take(&mut waiting.to_flush);
-        let pending = if is_due || is_last || lingered || to_flush {
-            waiting.fresh_since = None;
+        let pending = if is_last || to_flush {
             mem::take(&mut waiting.pending)
+        } else if is_due || lingered {
+            let pending = waiting.pending.take_bounded();
+            // What is left of it has waited for as long.
+            waiting.fresh_since = Some(Instant::now().checked_sub(LINGER).unwrap_or_else(Instant::now));
+            pending
         } else if waiting.asked_since.is_some() {
             waiting.pending.take_urgent()
         } else {
@@ -201,6 +205,8 @@ impl Queue {
         waiting.in_flight = 0;
         if let Some(failed) = failed {
             waiting.pending.take_back(failed);
+            // It is tried again with what somebody waits for, and when it is time.
+            waiting.fresh_since = waiting.asked_since;
         }
     }
 

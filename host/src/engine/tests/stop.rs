@@ -124,6 +124,26 @@ async fn the_end_of_a_sync_waits_for_a_place_in_a_full_queue() {
     assert!(before.elapsed() < Duration::from_secs(31));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_brings_a_change_while_another_is_applied_need_not_see_to_it() {
+    // There is no task that would find what was forgotten, and in each round nobody who comes later.
+    let engine = Engine::assemble(setup(clock(), &[]));
+    for _ in 0..1_000 {
+        let puts: Vec<_> = (0..4)
+            .map(|_| {
+                let engine = engine.clone();
+                tokio::spawn(async move { try_put(&engine, Online).await })
+            })
+            .collect();
+        for put in puts {
+            let ended = tokio::time::timeout(Duration::from_mins(1), put).await;
+            let ended = ended.expect("none was forgotten").expect("no panic");
+            assert!(ended.is_ok());
+        }
+    }
+    assert!(engine.0.commands.is_empty());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stop_ends_long_polls() {
     let server = serve(&[]);
