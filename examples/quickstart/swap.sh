@@ -5,57 +5,15 @@
 # Needs bash, curl and cargo. Works from any directory, leaves nothing running, and ends with 0 only when all was as expected.
 set -euo pipefail
 
-for tool in cargo curl; do
-    if ! command -v "$tool" >/dev/null; then
-        echo "swap: needs $tool, which is not installed" >&2
-        exit 1
-    fi
-done
+script=swap
+# shellcheck source=examples/quickstart/steps.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/steps.sh"
 
-# The server refuses a module that others than its owner can write. With this, what is made here is not.
-umask 022
-
-cd -- "$(dirname -- "${BASH_SOURCE[0]}")" >/dev/null
-work=$(mktemp -d)
-log=$work/server.log
 socket=$work/admin.sock
 module=$work/modules/libbroadcast.so
-step=0 title="" server="" url="" since="" shown=""
+since="" shown=""
 
 # --- What the steps are made of ----------------------------------------------------------------------
-
-# begin TITLE: starts a step.
-begin() {
-    step=$((step + 1)) title=$1
-    printf '\n%d. %s\n' "$step" "$title"
-}
-
-ok() { printf '   ok: %s\n' "$1"; }
-
-# fail WHAT: names the step that was not as expected, shows the server's log, and ends.
-fail() {
-    printf '\nswap: step %d (%s) was not as expected: %s\n' "$step" "$title" "$1" >&2
-    if [[ -s $log ]]; then
-        printf '%s\n' "--- the server's log" >&2
-        cat "$log" >&2
-    fi
-    exit 1
-}
-
-clean_up() {
-    local status=$?
-    trap - EXIT
-    if [[ -n $server ]]; then
-        kill -KILL "$server" 2>/dev/null || true
-        wait "$server" 2>/dev/null || true
-    fi
-    rm -rf -- "$work"
-    exit "$status"
-}
-trap clean_up EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-trap 'fail "a command failed in line $LINENO"' ERR
 
 # build FILE: builds a workspace of the contract and of the module, which is in $work/source, and keeps the library as FILE.
 build() {
@@ -116,11 +74,7 @@ tell() {
 # --- The steps ---------------------------------------------------------------------------------------
 
 begin "Build the server, and three builds of the module: 0.1.0, 0.2.0, and one with another layout of the contract"
-built=$(cargo build -p presence-router -p presence-router-broadcast --message-format json-render-diagnostics) ||
-    fail "cargo could not build"
-binary=$(sed -n 's/.*"executable":"\([^"]*\/presence-router\)".*/\1/p' <<<"$built")
-first=$(sed -n 's/.*"\([^"]*\/libbroadcast\.so\)".*/\1/p' <<<"$built")
-[[ -x $binary && -f $first ]] || fail "cargo did not say where the server and the module are"
+build_all
 target=$(dirname "$(dirname "$binary")")
 mkdir -p "$work/modules" "$work/source/plugins"
 cp -R ../../plugin-api ../../Cargo.lock "$work/source/"
@@ -132,21 +86,12 @@ sed -i 's/^\( *\)\/\/\/ Milliseconds since the Unix epoch\.$/\1\/\/\/ Inserted.\
     "$work/source/plugin-api/src/abi/host.rs"
 grep -q moon_phase "$work/source/plugin-api/src/abi/host.rs" || fail "the contract was not changed"
 build "$work/other-layout.so"
-install -m 755 "$first" "$module"
+install -m 755 "$library" "$module"
 ok "there are presence-router and three libraries"
 
 begin "Start the server with the first"
 printf 'listeners: [{port: 0}]\nmodule_path: ["%s"]\nadmin_socket: "%s"\n' "$work/modules" "$socket" >"$work/swap.yaml"
-echo "   \$ presence-router run -c homeserver.yaml -c swap.yaml"
-mkfifo "$work/out"
-TMPDIR=$work "$binary" run -c homeserver.yaml -c "$work/swap.yaml" >"$work/out" 2>"$log" &
-server=$!
-exec {out}<"$work/out"
-line=""
-while [[ $line != ready ]] && IFS= read -r -t 60 -u "$out" line; do
-    if [[ $line == "listening on http"* ]]; then url=${line#listening on } url=${url%% *}; fi
-done
-[[ $line == ready && -n $url ]] || fail "the server did not start"
+start homeserver.yaml "$work/swap.yaml" || fail "the server did not start"
 serves 0.1.0
 sync
 tell "first"
