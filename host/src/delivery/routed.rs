@@ -127,16 +127,30 @@ impl RoutedLog {
     /// From a position on, the module may route otherwise: it is not done with who is not offline. Returns these.
     pub(super) fn unsettle(&mut self, changed: u64, is_offline: impl Fn(UserKey) -> bool) -> Vec<UserKey> {
         self.since.changed = changed;
-        self.forms.push_back(Form(changed));
-        if self.forms.len() > MAX_FORMS {
-            self.forms.pop_front();
-        }
+        self.begin_form(Form(changed));
         let settled = self.settled.users().map(|(user, _)| user);
         let online: Vec<_> = settled.filter(|user| !is_offline(*user)).collect();
         for user in &online {
             self.settled.remove(*user);
         }
         online
+    }
+
+    /// From a position on it is not asked: who reads then has asked it in no form that it has had.
+    pub(super) fn parked_at(&mut self, position: u64) {
+        self.begin_form(Form(position));
+    }
+
+    fn begin_form(&mut self, form: Form) {
+        self.forms.push_back(form);
+        if self.forms.len() > MAX_FORMS {
+            self.forms.pop_front();
+        }
+    }
+
+    /// Since which position it routes as it does now.
+    pub(super) fn changed(&self) -> u64 {
+        self.since.changed
     }
 
     /// How it routes now.

@@ -132,7 +132,9 @@ impl Streams {
     /// Puts the logs of a module aside: it is not asked any more. Nobody reads them until [`resume`](Self::resume).
     pub fn park(&mut self, module: ModuleTag) {
         if let Some(index) = self.modules.iter().position(|(tag, _)| *tag == module) {
-            self.parked.push(self.modules.remove(index));
+            let (tag, mut log) = self.modules.remove(index);
+            log.parked_at(self.advance());
+            self.parked.push((tag, log));
         }
     }
 
@@ -305,6 +307,29 @@ impl Streams {
             .chain(self.passed_over(module, cursor.routed))
             .filter(move |update| self.is_news(*update, cursor, reader, token))
             .map(|update| update.user)
+    }
+
+    /// The users whose newest change a module has routed, after what a token has read of it, in a form that it has no more, and
+    /// of which the token does not show that the reader was told.
+    pub fn routed_otherwise<'a>(
+        &'a self,
+        module: ModuleTag,
+        reader: UserKey,
+        token: &'a SyncToken,
+    ) -> impl Iterator<Item = UserKey> + 'a {
+        let cursor = self.cursor(module, token);
+        let log = self.log(module).filter(|log| cursor.routed < log.changed());
+        log.into_iter().flat_map(move |log| {
+            let before = (Bound::Excluded(cursor.routed), Bound::Excluded(log.changed()));
+            self.changes.range(before).filter_map(move |(user, ())| {
+                let (change, at) = log.settled_of(user)?;
+                let is_newest = change == self.last_change(user);
+                let reason = Reason::Changed;
+                let update = RoutedUpdate { user, change, reason };
+                let was_before = is_newest && at < log.changed();
+                (was_before && self.is_news(update, cursor, reader, token)).then_some(user)
+            })
+        })
     }
 
     /// Whether a token shows neither by what was asked of the module, whose cursor it is, nor by any module's logs that the

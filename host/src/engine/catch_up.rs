@@ -35,6 +35,7 @@ impl Shared {
                     .streams
                     .missed(feed.tag(), session.user, &token)
                     .filter(|user| !rooms.shows(session.user, *user))
+                    .chain(world.lost_sight_of(feed.tag(), session.user, &token))
                     .collect();
                 if cursor.owes == Owes::All {
                     // What it routes of changes up to now is no news after it has been asked for all, so who has gone is

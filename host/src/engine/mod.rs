@@ -15,6 +15,7 @@ mod generation;
 mod limit;
 mod membership;
 mod outbox;
+mod partings;
 mod queue;
 mod read;
 mod receive;

@@ -71,7 +71,8 @@ impl Shared {
         for module in world.streams.modules() {
             let mut cursor = token.cursor(module);
             let in_logs = cursor.routed >= world.streams.routed_floor(module, reader);
-            if in_logs && cursor.owes == Owes::News {
+            let has_lost_sight = || world.lost_sight_of(module, reader, token).next().is_some();
+            if in_logs && cursor.owes == Owes::News && !has_lost_sight() {
                 let updates = world.streams.routed_after(module, reader, token);
                 routed.extend(updates.map(|update| update.user));
                 cursor.routed = position;

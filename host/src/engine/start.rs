@@ -18,6 +18,7 @@ use crate::config::Tracking;
 use crate::delivery::{Destinations, Streams};
 use crate::directory::{Directory, Source};
 use crate::engine::limit::Limits;
+use crate::engine::partings::Partings;
 use crate::engine::queue::Queue;
 use crate::engine::restore::Routes;
 use crate::engine::strangers::Strangers;
@@ -110,6 +111,7 @@ impl Engine {
             destinations: Destinations::default(),
             tracking: presence.enabled,
             strangers: Strangers::default(),
+            partings: Partings::default(),
         };
         let presence_to_store = restore::restore(&mut world, &mut restored, now);
         let outgoing = std::mem::take(&mut restored.outgoing);

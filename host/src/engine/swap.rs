@@ -230,6 +230,7 @@ impl Shared {
         }
         let position = world.streams.advance();
         if now == SharedRoomPresence::Replace {
+            world.partings.everybody_left(position);
             return restore::uncount_rooms(&world.directory, position);
         }
         let rooms: Vec<_> = world.directory.counted_rooms().collect();

@@ -6,8 +6,11 @@ use std::sync::Arc;
 use presence_router_api::{PresenceState, SharedRoomPresence, UserId, UserPresenceState};
 
 use crate::config::Tracking;
-use crate::delivery::{Because, Destinations, PresenceContent, PresenceEvent, PresenceFilter, Streams};
+use crate::delivery::{
+    Because, Destinations, ModuleTag, PresenceContent, PresenceEvent, PresenceFilter, Streams, SyncToken,
+};
 use crate::directory::{Directory, Event, Joined, RoomKey};
+use crate::engine::partings::Partings;
 use crate::engine::strangers::Strangers;
 use crate::presence::{Origin, Presence, UserKey, UserPresence};
 use crate::routing::SharedRooms;
@@ -32,11 +35,27 @@ pub(super) struct World {
     pub(super) tracking: Tracking,
     /// Users of other homeservers of whom only these have told.
     pub(super) strangers: Strangers,
+    pub(super) partings: Partings,
 }
 
 impl World {
     pub(super) fn shared_rooms(&self) -> SharedRooms<'_> {
         SharedRooms::new(&self.directory, self.room_presence)
+    }
+
+    /// The users of whose last change a reader was not told by a module, because it was in another form when it routed that, and
+    /// not by a room either, because they have ceased to share one since. The module that routes now is to be asked of them.
+    pub(super) fn lost_sight_of<'a>(
+        &'a self,
+        module: ModuleTag,
+        reader: UserKey,
+        token: &'a SyncToken,
+    ) -> impl Iterator<Item = UserKey> + 'a {
+        let read = token.cursor(module).routed;
+        self.streams
+            .routed_otherwise(module, reader, token)
+            .filter(move |user| self.partings.are_after(read, reader, *user))
+            .filter(move |user| !self.shared_rooms().shows(reader, *user))
     }
 
     /// A user's presence as clients see it.
@@ -170,6 +189,9 @@ impl World {
         let position = self.streams.position() + 1;
         let change = self.directory.apply(event, position)?;
         self.streams.advance();
+        if change.joined == Joined::Left {
+            self.partings.left(change.user, position);
+        }
         if change.joined == Joined::Seen && self.room_presence == SharedRoomPresence::Additive {
             self.introduce(change.user, change.room, now);
         }

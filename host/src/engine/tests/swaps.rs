@@ -8,9 +8,11 @@ use presence_router_api::PresenceState::{Busy, Offline, Online, Unavailable};
 use tokio::task::JoinHandle;
 
 use crate::delivery::ModuleTag;
+use crate::directory::Event;
 use crate::engine::SyncAnswer;
 use crate::engine::tests::broadcast::Broadcast;
-use crate::engine::tests::kit::{CALL_TIMEOUT, Routed, key, serve_routed};
+use crate::engine::tests::kit::{CALL_TIMEOUT, Routed, id, key, serve_routed};
+use crate::engine::writer::Command;
 use crate::modules::puppet::{Asked, Gate, Mood, Puppet};
 
 const TO_EVE: Broadcast = Broadcast {
@@ -34,6 +36,29 @@ impl Routed {
 }
 
 impl Routed {
+    /// Has somebody leave the room of this number.
+    async fn leave(&self, room: usize, name: &str) {
+        let left = Event::Left {
+            room_id: format!("!{room}:example.org").into(),
+            user_id: id(name),
+        };
+        let sent = self.engine.0.commands.send(Command::Directory(vec![left]));
+        assert!(sent.await.is_ok());
+        self.engine.0.apply_waiting();
+    }
+
+    /// The first module is asked no more.
+    fn detach(&self) {
+        let detached = self.engine.detach("puppet0").expect("there is one");
+        tokio::spawn(detached.end(CALL_TIMEOUT, CALL_TIMEOUT));
+    }
+
+    /// Lets time pass until the logs of what is detached are put aside.
+    async fn pass_until_parked(&self) {
+        let modules = || self.engine.0.world.read().streams.modules().count();
+        self.time.pass_until(|| modules() == 0).await;
+    }
+
     /// Lets time pass until a sync is answered.
     async fn pass_until_done(&self, waiting: JoinHandle<SyncAnswer>) -> SyncAnswer {
         self.time.pass_until(|| waiting.is_finished()).await;
@@ -80,6 +105,46 @@ async fn what_was_routed_and_not_read_is_told_although_the_next_generation_shows
     server.routed("alice").await;
     assert!(eve.sync().await.is_empty());
     assert_eq!(eve.look_at("alice").await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_gone_is_told_by_the_next_generation_to_who_knew_them_by_a_room_that_they_left() {
+    for leaves in ["alice", "eve"] {
+        let mut server = serve_routed(&[&["alice", "eve"]], &[&TO_NOBODY.puppet()]).await;
+        let (alice, mut eve) = (server.client("alice"), server.client("eve"));
+        alice.put(Online, "").await;
+        server.routed("alice").await;
+        assert_eq!(eve.sync().await, ["alice online"]);
+        alice.put(Offline, "").await;
+        server.routed("alice").await;
+        let next = TO_EVE.puppet();
+        server.swap("other", &next).await;
+        server.leave(0, leaves).await;
+        assert_eq!(eve.sync().await, ["alice offline"], "{leaves} has left");
+        assert!(eve.sync().await.is_empty());
+        assert!(routes(&next).is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_lost_sight_of_nobody_does_not_ask_the_next_generation() {
+    let mut server = serve_routed(&[&["alice", "bob"]], &[&TO_NOBODY.puppet()]).await;
+    let (alice, mut bob, mut eve) = (server.client("alice"), server.client("bob"), server.client("eve"));
+    alice.put(Online, "").await;
+    server.routed("alice").await;
+    assert_eq!(bob.sync().await, ["alice online"]);
+    assert!(eve.sync().await.is_empty());
+    alice.put(Offline, "").await;
+    server.routed("alice").await;
+    let next = TO_EVE.puppet();
+    server.swap("other", &next).await;
+    assert_eq!(bob.sync().await, ["alice offline"]);
+    assert!(eve.sync().await.is_empty());
+    let asked = next.asked();
+    assert!(
+        asked.iter().all(|asked| matches!(asked, Asked::Route(..))),
+        "{asked:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -189,19 +254,14 @@ async fn what_a_module_that_is_detached_has_routed_is_told_and_nothing_more_unti
     eve.sync().await;
     alice.put(Online, "").await;
     server.routed("alice").await;
-    let detached = server.engine.detach("puppet0").expect("there is one");
+    server.detach();
     assert!(server.engine.detach("puppet0").is_none());
-    tokio::spawn(detached.end(CALL_TIMEOUT, CALL_TIMEOUT));
     bob.put(Online, "").await;
     assert_eq!(eve.sync().await, ["alice online"]);
     let mut new = server.client("eve/2");
     assert!(new.sync().await.is_empty());
     assert_eq!(eve.look_at("alice").await, None);
-    // Its logs are put aside.
-    server
-        .time
-        .pass_until(|| server.engine.0.world.read().streams.modules().count() == 0)
-        .await;
+    server.pass_until_parked().await;
     bob.put(Busy, "").await;
     alice.put(Offline, "").await;
     server.puppets.clear();
@@ -251,5 +311,21 @@ async fn what_generations_have_routed_is_kept_for_a_minute() {
     let before = floor();
     server.time.pass_until(|| floor() > before).await;
     // She is too late, and the one that serves is asked.
+    assert!(eve.sync().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_first_synced_while_a_module_was_away_is_told_by_it_what_it_had_routed() {
+    let mut server = serve_routed(&[], &[&TO_EVE.puppet()]).await;
+    let (alice, mut eve) = (server.client("alice"), server.client("eve"));
+    alice.put(Busy, "").await;
+    server.routed("alice").await;
+    server.detach();
+    server.pass_until_parked().await;
+    assert!(eve.sync().await.is_empty());
+    server.puppets.clear();
+    server = server.attach(&TO_EVE.puppet()).await;
+    server.routed("alice").await;
+    assert_eq!(eve.sync().await, ["alice busy"]);
     assert!(eve.sync().await.is_empty());
 }

@@ -166,7 +166,12 @@ impl Stream {
                 // There has been another change since the answer was made.
                 self.told.remove(&user);
             }
-            self.outdated.remove(&user);
+            // What a module has routed comes, although it is another by now that does not show them.
+            if sight.sees(reader, user) {
+                self.outdated.remove(&user);
+            } else {
+                self.outdated.insert(user);
+            }
             if content.presence == Offline {
                 self.known.remove(&user);
             } else {
