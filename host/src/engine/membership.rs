@@ -16,6 +16,5 @@ pub(super) async fn follow(shared: Arc<Shared>) {
         if shared.commands.send(Command::Directory(events)).await.is_err() {
             return;
         }
-        shared.apply_waiting();
     }
 }

@@ -33,14 +33,13 @@ mod world;
 mod writer;
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use presence_router_api::{PresenceState, UserId};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -68,11 +67,11 @@ pub use crate::engine::sync::{SetPresence, SyncAnswer, SyncError, SyncRequest};
 
 use crate::engine::feed::{Feed, with_source};
 use crate::engine::limit::Limits;
-use crate::engine::queue::{Closed, NotSent, Queue};
+use crate::engine::queue::{Closed, Queue};
 use crate::engine::restore::Routes;
 use crate::engine::session::Reader;
 use crate::engine::world::World;
-use crate::engine::writer::{Command, Stored, Writer};
+use crate::engine::writer::{Command, Stored};
 
 /// How long a PUT waits for a place in a full queue.
 const QUEUE_WAIT: Duration = Duration::from_secs(1);
@@ -102,11 +101,6 @@ struct Shared {
     /// Refreshes what of this the metrics show; set once this stands.
     on_scrape: OnceLock<OnScrape>,
     commands: Queue,
-    writer: Mutex<Writer>,
-    /// Something waits in `commands` that nobody else applies, or is due earlier than the task knows.
-    to_apply: Notify,
-    /// When the task is to wake for a timeout, in milliseconds since the Unix epoch.
-    sleeps_until: AtomicU64,
     receiving: Arc<Semaphore>,
     storage: Storage,
     /// How other homeservers were reached in the run before, until somebody sends to them.
@@ -245,20 +239,10 @@ impl Shared {
         Arc::clone(&self.feeds.read())
     }
 
-    /// Makes a change, or leaves it to who is making changes.
+    /// Has the writer make a change.
     async fn send(&self, command: Command) -> Result<(), NotApplied> {
-        let sent = match self.commands.try_send(command) {
-            Ok(()) => Ok(Ok(())),
-            Err(NotSent::Closed) => Ok(Err(Closed)),
-            Err(NotSent::Full(command)) => {
-                tokio::time::timeout(QUEUE_WAIT, self.commands.send(command)).await
-            }
-        };
-        match sent {
-            Ok(Ok(())) => {
-                self.apply_waiting();
-                Ok(())
-            }
+        match tokio::time::timeout(QUEUE_WAIT, self.commands.send(command)).await {
+            Ok(Ok(())) => Ok(()),
             Ok(Err(Closed)) => Err(NotApplied::Stopped),
             Err(_) => {
                 self.metrics.overloaded();

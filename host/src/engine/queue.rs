@@ -1,10 +1,9 @@
-//! Changes on their way to the writer. Bounded: beyond, who sends waits. Nobody is woken by what is put in here; who has
-//! put it sees to it that it is applied.
+//! Changes on their way to the writer. Bounded: beyond, who sends waits.
 
 use std::collections::VecDeque;
 
 use parking_lot::Mutex;
-use tokio::sync::{Semaphore, TryAcquireError};
+use tokio::sync::{Notify, Semaphore, TryAcquireError};
 
 use crate::engine::writer::Command;
 
@@ -12,6 +11,7 @@ use crate::engine::writer::Command;
 pub(super) struct Queue {
     waiting: Mutex<VecDeque<Command>>,
     places: Semaphore,
+    news: Notify,
 }
 
 /// Nothing is taken any more.
@@ -31,6 +31,7 @@ impl Queue {
         Self {
             waiting: Mutex::default(),
             places: Semaphore::new(capacity),
+            news: Notify::new(),
         }
     }
 
@@ -38,7 +39,7 @@ impl Queue {
     pub(super) async fn send(&self, command: Command) -> Result<(), Closed> {
         let place = self.places.acquire().await.map_err(|_| Closed)?;
         place.forget();
-        self.waiting.lock().push_back(command);
+        self.put(command);
         Ok(())
     }
 
@@ -49,8 +50,18 @@ impl Queue {
             Err(TryAcquireError::NoPermits) => return Err(NotSent::Full(command)),
             Err(TryAcquireError::Closed) => return Err(NotSent::Closed),
         }
-        self.waiting.lock().push_back(command);
+        self.put(command);
         Ok(())
+    }
+
+    fn put(&self, command: Command) {
+        self.waiting.lock().push_back(command);
+        self.news.notify_one();
+    }
+
+    /// Waits until something was put in since this was last waited for.
+    pub(super) async fn news(&self) {
+        self.news.notified().await;
     }
 
     /// Moves the oldest commands, at most `limit`, into an empty batch.

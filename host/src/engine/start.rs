@@ -1,14 +1,13 @@
 //! From what is stored and what the directory tells to a server that runs.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use presence_router_api::SharedRoomPresence;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -63,14 +62,15 @@ pub const ROUTE_PACE: Duration = Duration::from_millis(1);
 impl Engine {
     /// Starts on the present runtime, without modules.
     pub fn start(setup: Setup) -> Self {
-        let engine = Self::assemble(setup);
+        let (engine, writer) = Self::assemble(setup);
         let shared = &engine.0;
-        shared.tasks.spawn(writer::run(Arc::clone(shared)));
+        shared.tasks.spawn(writer::run(writer, Arc::clone(shared)));
         shared.tasks.spawn(membership::follow(Arc::clone(shared)));
         engine
     }
 
-    pub(super) fn assemble(setup: Setup) -> Self {
+    /// One of which no task runs yet, and the writer.
+    pub(super) fn assemble(setup: Setup) -> (Self, Writer) {
         let Setup {
             clock,
             server_name,
@@ -125,12 +125,12 @@ impl Engine {
         };
         storage.write(writes, Vec::new());
         let metrics = PresenceMetrics::new();
+        let its_writer = Writer::new(&world, reserved, metrics.clone());
         let shared = Arc::new(Shared {
             limits: Limits::new(rc_presence, &clock),
             on_scrape: OnceLock::new(),
             clock,
             source,
-            writer: Mutex::new(Writer::new(&world, reserved, metrics.clone())),
             metrics,
             world: RwLock::new(world),
             presence,
@@ -139,8 +139,6 @@ impl Engine {
             feeds: RwLock::new(Arc::default()),
             parked: Mutex::default(),
             commands: Queue::new(QUEUE),
-            to_apply: Notify::new(),
-            sleeps_until: AtomicU64::new(0),
             receiving: Arc::new(Semaphore::new(RECEIVING)),
             storage,
             contacts: Mutex::new(contacts),
@@ -157,6 +155,6 @@ impl Engine {
         });
         // Nobody else has this yet, so nobody has set it.
         let _ = shared.on_scrape.set(refresh);
-        Self(shared)
+        (Self(shared), its_writer)
     }
 }

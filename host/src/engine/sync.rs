@@ -328,17 +328,13 @@ impl Drop for RunningSync {
             user: self.user,
             device: self.device.clone(),
         };
-        // Who drops this may hold any lock: it leaves the change to the task.
-        let sent = self.shared.commands.try_send(ended);
-        self.shared.to_apply.notify_one();
         // Full: wait for a place. There is at most one of these a running sync.
-        if let Err(NotSent::Full(ended)) = sent {
+        if let Err(NotSent::Full(ended)) = self.shared.commands.try_send(ended) {
             let shared = Arc::clone(&self.shared);
             // A future may be dropped anywhere, so the runtime is named.
             let waiting = async move {
-                if shared.commands.send(ended).await.is_ok() {
-                    shared.apply_waiting();
-                }
+                // Closed: the server has stopped, and nobody is there any more.
+                let _ = shared.commands.send(ended).await;
             };
             self.shared.tasks.spawn_on(waiting, &self.shared.runtime);
         }

@@ -1,15 +1,15 @@
-//! Changes things: takes all that is waiting, applies it in order, tells who must hear. One at a time does so: whoever
-//! has a change and finds nobody at it, and who is at it goes on while more comes. So a change is made on the thread that brings
-//! it, and under load many are made at once. A task sees to timeouts, and to what nobody waits for.
+//! The task that changes things: takes all that is at hand, applies it in order, tells who must hear. The more there is to do,
+//! the less each costs.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use presence_router_api::{PresenceState, PresenceUpdate};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::Instant;
 
 use crate::directory::{Event, RoomKey};
+use crate::engine::queue::Queue;
 use crate::engine::receive::RemotePresence;
 use crate::engine::restore::Reserved;
 use crate::engine::told::Told;
@@ -23,8 +23,8 @@ use crate::storage::{WriteError, Writes};
 pub(super) const QUEUE: usize = 8_192;
 /// How many are applied at a time.
 const BATCH: usize = 1_024;
-/// How many batches somebody applies who has brought one change; then the task goes on.
-const ROUNDS: usize = 4;
+/// How long a change waits for others that are at hand, at most.
+const GATHER: Duration = Duration::from_millis(1);
 /// The longest sleep: somebody may have set the clock meanwhile.
 const MAX_SLEEP: Duration = Duration::from_secs(30);
 
@@ -83,7 +83,7 @@ impl Command {
     }
 }
 
-/// What only who applies changes may touch.
+/// What only the task touches.
 pub(super) struct Writer {
     reserved: Reserved,
     told: Told,
@@ -113,49 +113,45 @@ pub(super) struct Outcome {
     pub(super) refused_strangers: usize,
 }
 
-/// Sees to timeouts, and to what nobody else applies, until the server stops.
-pub(super) async fn run(shared: Arc<Shared>) {
-    loop {
+/// Applies changes and timeouts until the server stops.
+pub(super) async fn run(mut writer: Writer, shared: Arc<Shared>) {
+    while !shared.stop.is_cancelled() {
         let due = shared.time_to_next_timeout();
-        tokio::select! {
-            () = shared.to_apply.notified() => {}
-            () = tokio::time::sleep(due) => {}
-            () = shared.stop.cancelled() => break,
+        if shared.commands.is_empty() && !due.is_zero() {
+            tokio::select! {
+                () = shared.commands.news() => {}
+                () = tokio::time::sleep(due) => {}
+                () = shared.stop.cancelled() => break,
+            }
         }
-        shared.writer.lock().apply(&shared);
-        shared.apply_waiting();
+        gather(&shared.commands).await;
+        writer.apply(&shared);
     }
     // What was taken is applied: a client that was told so may rely on it.
     shared.commands.close();
     while !shared.commands.is_empty() {
-        shared.writer.lock().apply(&shared);
+        writer.apply(&shared);
+    }
+}
+
+/// Lets those go first who are about to bring a change: the tasks that can run. As long as they bring some, but for
+/// [`GATHER`] at most.
+async fn gather(commands: &Queue) {
+    let began = Instant::now();
+    let mut before = None;
+    loop {
+        let waiting = commands.len();
+        if before == Some(waiting) || waiting >= BATCH || began.elapsed() >= GATHER {
+            return;
+        }
+        before = Some(waiting);
+        tokio::task::yield_now().await;
     }
 }
 
 impl Shared {
-    /// Applies what waits, unless somebody is at it: then they will. Never waits for them.
-    pub(super) fn apply_waiting(&self) {
-        for _ in 0..ROUNDS {
-            // Who holds it looks into the queue once more after letting go of it, and what waits was put there before this.
-            let Some(mut writer) = self.writer.try_lock() else {
-                return;
-            };
-            writer.apply(self);
-            drop(writer);
-            if self.commands.is_empty() {
-                return;
-            }
-        }
-        self.to_apply.notify_one();
-    }
-
     fn time_to_next_timeout(&self) -> Duration {
-        let world = self.world.read();
-        let next = world.presence.next_timeout();
-        // Under the lock: who brings an earlier one sees what is slept for.
-        self.sleeps_until
-            .store(next.unwrap_or(u64::MAX), Ordering::Relaxed);
-        drop(world);
+        let next = self.world.read().presence.next_timeout();
         next.map_or(MAX_SLEEP, |due| {
             Duration::from_millis(due.saturating_sub(self.clock.now_ms())).min(MAX_SLEEP)
         })
@@ -184,6 +180,9 @@ impl Writer {
             ..Outcome::default()
         };
         let timeouts = outcome.changed.len();
+        if batch.is_empty() && timeouts == 0 && pings.is_empty() {
+            return;
+        }
         let updates = batch.iter().map(Command::updates).sum::<usize>() + timeouts;
         for command in batch.drain(..) {
             apply(world, command, now, &mut outcome);
@@ -201,14 +200,7 @@ impl Writer {
         let writes = writes(world, &mut outcome, &mut self.reserved);
         self.told
             .tell(&outcome.changed, &world.presence, &world.directory);
-        let is_earlier = world
-            .presence
-            .next_timeout()
-            .is_some_and(|next| next < shared.sleeps_until.load(Ordering::Relaxed));
         drop(guard);
-        if is_earlier {
-            shared.to_apply.notify_one();
-        }
         shared
             .metrics
             .received(outcome.received, outcome.refused_strangers);

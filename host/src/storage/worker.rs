@@ -21,10 +21,6 @@ pub(super) const RETRY: Duration = Duration::from_secs(1);
 /// otherwise wait for.
 pub(super) const SYNC_AFTER: Duration = Duration::from_secs(1);
 
-/// How long a group waits for as many as were in the one before: clients that wait for their answers send the next changes
-/// at about the same time, and a transaction costs much and a row little.
-const GROUP_WAIT: Duration = Duration::from_micros(200);
-
 /// How long what nobody waits for may wait for a transaction. A user whom a module has routed many times meanwhile is one row.
 pub(super) const LINGER: Duration = Duration::from_millis(50);
 
@@ -41,12 +37,8 @@ struct Waiting {
     pending: Pending,
     /// Since when something waits that was handed over after the thread last took: what failed before is tried again with it.
     fresh_since: Option<Instant>,
-    /// Since when somebody waits for it.
-    asked_since: Option<Instant>,
     /// Somebody waits for all of it.
     to_flush: bool,
-    /// How many were waited for in the last group.
-    last_group: usize,
     /// The rows that the thread is writing.
     in_flight: usize,
     done: Vec<Done>,
@@ -76,9 +68,7 @@ impl Queue {
             waiting: Mutex::new(Waiting {
                 pending: Pending::default(),
                 fresh_since: None,
-                asked_since: None,
                 to_flush: false,
-                last_group: 0,
                 in_flight: 0,
                 done: Vec::new(),
                 changes: Vec::new(),
@@ -96,17 +86,12 @@ impl Queue {
             answer(done, &Err(WriteError::Closed));
             return;
         }
-        let now = Instant::now();
-        let due_before = waiting.due();
         waiting.pending.add(writes);
-        if !done.is_empty() {
-            waiting.done.extend(done);
-            waiting.asked_since.get_or_insert(now);
-        }
-        waiting.fresh_since.get_or_insert(now);
-        // The thread wakes by itself when what it knows of is due.
-        let due = waiting.due();
-        if due_before.is_none_or(|before| due.is_some_and(|due| due < before)) {
+        // The thread wakes by itself when what nobody waits for is due, once it knows of it.
+        let to_wake = !done.is_empty() || waiting.fresh_since.is_none();
+        waiting.done.extend(done);
+        waiting.fresh_since.get_or_insert_with(Instant::now);
+        if to_wake {
             self.wake.notify_one();
         }
     }
@@ -154,7 +139,7 @@ impl Queue {
         let mut waiting = self.waiting.lock();
         let alarm = retry.into_iter().chain(sync).min();
         while !waiting.has_work() {
-            let due = waiting.due();
+            let due = waiting.fresh_since.map(|since| since + LINGER);
             if due.is_some_and(|due| due <= Instant::now()) {
                 break;
             }
@@ -173,21 +158,16 @@ impl Queue {
         let pending = if is_last || to_flush {
             mem::take(&mut waiting.pending)
         } else if is_due || lingered {
-            let pending = waiting.pending.take_bounded();
-            // What is left of it has waited for as long.
-            waiting.fresh_since = Some(Instant::now().checked_sub(LINGER).unwrap_or_else(Instant::now));
-            pending
-        } else if waiting.asked_since.is_some() {
+            // What is left of it has waited long enough.
+            waiting.fresh_since.get_or_insert_with(Instant::now);
+            waiting.pending.take_bounded()
+        } else if !waiting.done.is_empty() {
             waiting.pending.take_urgent()
         } else {
             Pending::default()
         };
         if waiting.pending.is_empty() {
             waiting.fresh_since = None;
-        }
-        waiting.asked_since = None;
-        if !waiting.done.is_empty() {
-            waiting.last_group = waiting.done.len();
         }
         waiting.in_flight = pending.len();
         Turn {
@@ -206,7 +186,7 @@ impl Queue {
         if let Some(failed) = failed {
             waiting.pending.take_back(failed);
             // It is tried again with what somebody waits for, and when it is time.
-            waiting.fresh_since = waiting.asked_since;
+            waiting.fresh_since = None;
         }
     }
 
@@ -232,22 +212,13 @@ impl Queue {
 }
 
 impl Waiting {
-    /// Whether there is what waits for no company.
+    /// Whether there is what somebody waits for.
     fn has_work(&self) -> bool {
         self.to_flush
+            || !self.done.is_empty()
             || !self.changes.is_empty()
             || !self.reads.is_empty()
             || !matches!(self.phase, Phase::Open)
-    }
-
-    /// When what was handed over is to be written; a past moment when at once.
-    fn due(&self) -> Option<Instant> {
-        let lingered = self.fresh_since? + LINGER;
-        Some(match self.asked_since {
-            None => lingered,
-            Some(since) if self.done.len() >= self.last_group => since,
-            Some(since) => lingered.min(since + GROUP_WAIT),
-        })
     }
 }
 

@@ -1,9 +1,9 @@
 //! What happens when the server has too much to do, and when it stops.
 
-use std::sync::mpsc;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use presence_router_api::PresenceState::{self, Online};
 use tokio::time::{Instant, sleep};
 
@@ -12,6 +12,7 @@ use crate::engine::tests::broadcast::Broadcast;
 use crate::engine::tests::kit::{Client, clock, key, serve, serve_routed, setup};
 use crate::engine::writer::{self, Command, QUEUE};
 use crate::engine::{Engine, NotApplied, QUEUE_WAIT, SetPresence, SyncError};
+use crate::metrics::Exposition;
 use crate::modules::puppet::{Asked, Gate, Mood};
 use crate::presence::DeviceId;
 
@@ -27,38 +28,9 @@ async fn try_put(engine: &Engine, state: PresenceState) -> Result<(), NotApplied
     engine.set_presence(&session, state, None).await
 }
 
-/// Somebody who applies changes, and does not come to an end until this is dropped: what is sent waits.
-struct AtWork(Option<(mpsc::Sender<()>, JoinHandle<()>)>);
-
-impl AtWork {
-    fn begin(engine: &Engine) -> Self {
-        let (begun, wait) = mpsc::channel();
-        let (end, ended) = mpsc::channel();
-        let engine = engine.clone();
-        let thread = thread::spawn(move || {
-            let _writer = engine.0.writer.lock();
-            begun.send(()).expect("the test waits");
-            // Until the other end is dropped.
-            let _ = ended.recv();
-        });
-        wait.recv().expect("it begins");
-        Self(Some((end, thread)))
-    }
-}
-
-impl Drop for AtWork {
-    fn drop(&mut self) {
-        if let Some((end, thread)) = self.0.take() {
-            drop(end);
-            thread.join().expect("no panic");
-        }
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_full_queue_is_waited_for_a_second_and_then_refused() {
-    let engine = Engine::assemble(setup(clock(), &[]));
-    let at_work = AtWork::begin(&engine);
+    let (engine, writer) = Engine::assemble(setup(clock(), &[]));
     let command = || Command::SyncEnded {
         user: key(&engine, "bob"),
         device: DeviceId::from("D"),
@@ -89,19 +61,16 @@ async fn a_full_queue_is_waited_for_a_second_and_then_refused() {
     let _time = StandStill::begin();
     let put = tokio::spawn(async move { try_put(&waiting, Online).await });
     tokio::task::yield_now().await;
-    drop(at_work);
-    tokio::spawn(writer::run(engine.0.clone()));
-    engine.0.to_apply.notify_one();
+    tokio::spawn(writer::run(writer, engine.0.clone()));
     assert!(put.await.expect("ends").is_ok());
     assert_eq!(Client::new(&engine, "alice").sync().await, ["alice online"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_end_of_a_sync_waits_for_a_place_in_a_full_queue() {
-    let engine = Engine::assemble(setup(clock(), &[]));
+    let (engine, writer) = Engine::assemble(setup(clock(), &[]));
     let mut alice = Client::new(&engine, "alice");
     alice.set_presence = SetPresence::Online;
-    let at_work = AtWork::begin(&engine);
     let sync = alice.long_poll(LONG);
     while engine.0.commands.is_empty() {
         tokio::task::yield_now().await;
@@ -113,8 +82,7 @@ async fn the_end_of_a_sync_waits_for_a_place_in_a_full_queue() {
     while engine.0.commands.try_send(command()).is_ok() {}
     sync.abort();
     assert!(sync.await.expect_err("was aborted").is_cancelled());
-    drop(at_work);
-    tokio::spawn(writer::run(engine.0.clone()));
+    tokio::spawn(writer::run(writer, engine.0.clone()));
 
     alice.set_presence = SetPresence::Offline;
     sleep(Duration::from_millis(1)).await;
@@ -124,24 +92,31 @@ async fn the_end_of_a_sync_waits_for_a_place_in_a_full_queue() {
     assert!(before.elapsed() < Duration::from_secs(31));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn who_brings_a_change_while_another_is_applied_need_not_see_to_it() {
-    // There is no task that would find what was forgotten, and in each round nobody who comes later.
-    let engine = Engine::assemble(setup(clock(), &[]));
-    for _ in 0..1_000 {
-        let puts: Vec<_> = (0..4)
-            .map(|_| {
-                let engine = engine.clone();
-                tokio::spawn(async move { try_put(&engine, Online).await })
-            })
-            .collect();
-        for put in puts {
-            let ended = tokio::time::timeout(Duration::from_mins(1), put).await;
-            let ended = ended.expect("none was forgotten").expect("no panic");
-            assert!(ended.is_ok());
+/// Changes of which each is at hand when the one before is brought.
+fn put_one_after_the_other(engine: Engine, left: usize) -> BoxFuture<'static, ()> {
+    async move {
+        let rest = (left > 0).then(|| tokio::spawn(put_one_after_the_other(engine.clone(), left - 1)));
+        assert!(try_put(&engine, Online).await.is_ok());
+        if let Some(rest) = rest {
+            rest.await.expect("no panic");
         }
     }
-    assert!(engine.0.commands.is_empty());
+    .boxed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_that_are_at_hand_are_made_and_stored_together() {
+    let (recorder, exposition) = Exposition::for_test();
+    let _recorded = metrics::set_default_local_recorder(&recorder);
+    // The database is written by a real thread.
+    let _time = StandStill::begin();
+    let engine = serve(&[]);
+    put_one_after_the_other(engine, 20).await;
+    let text = exposition.render();
+    // One is of what is stored at the start, if that was not written with it.
+    let commits =
+        |number: u64| format!("\npresence_router_storage_commits_total{{outcome=\"ok\"}} {number}\n");
+    assert!(text.contains(&commits(1)) || text.contains(&commits(2)), "{text}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -167,16 +142,14 @@ async fn a_stop_ends_long_polls() {
 async fn what_was_taken_is_applied_when_the_server_stops() {
     // Which of two things that are ready goes first is left to chance.
     for _ in 0..20 {
-        let engine = Engine::assemble(setup(clock(), &[]));
-        let at_work = AtWork::begin(&engine);
+        let (engine, writer) = Engine::assemble(setup(clock(), &[]));
         let putting = engine.clone();
         let put = tokio::spawn(async move { try_put(&putting, Online).await });
         while engine.0.commands.is_empty() {
             tokio::task::yield_now().await;
         }
         engine.0.stop.cancel();
-        drop(at_work);
-        writer::run(engine.0.clone()).await;
+        writer::run(writer, engine.0.clone()).await;
         assert!(put.await.expect("ends").is_ok());
         assert_eq!(Client::new(&engine, "alice").sync().await, ["alice online"]);
     }

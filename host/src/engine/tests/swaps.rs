@@ -44,7 +44,6 @@ impl Routed {
         };
         let sent = self.engine.0.commands.send(Command::Directory(vec![left]));
         assert!(sent.await.is_ok());
-        self.engine.0.apply_waiting();
     }
 
     /// The first module is asked no more.
