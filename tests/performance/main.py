@@ -56,6 +56,7 @@ BARS = (
     ),
     Bar("audience", "what an audience of 1,000 costs", ("build", "synapse"), updates.audience),
     Bar("bare", "updates beside a bare server", ("build",), updates.beside_bare),
+    Bar("threads", "no bar: what more threads cost and bring", ("build",), updates.by_threads),
     Bar("scale", "2,000,000 users, and as many long-polls as there can be", ("build",), scale.scale),
     Bar("curves", "no bar: what the plots show", ("build", "synapse", "plots"), curves.curves),
 )

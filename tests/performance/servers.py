@@ -58,10 +58,11 @@ def _routing(audience):
 
 
 @contextlib.contextmanager
-def ours(work, *, audience, measured=layouts.ALL):
+def ours(work, *, audience, measured=layouts.ALL, threads=1):
     """Our server, with storage on, and the module broadcast for so many users; with 0, without a module."""
     directory = work.fresh("ours")
     config = _config(work, directory, measured, audience)
+    config["worker_threads"] = threads
     users = [user_id for layout in measured for user_id in layout.user_ids()]
     watchers = layouts.observers(audience)
     tokens = {user_id: _token(user_id) for user_id in users + watchers}

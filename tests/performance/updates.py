@@ -5,7 +5,16 @@ import itertools
 import statistics
 
 import layouts
-from load import cpu_seconds, per_cpu_second, put, put_p99, resident, updates_per_cpu_second
+from load import (
+    cpu_seconds,
+    deliveries_per_cpu_second,
+    delivery_p99,
+    per_cpu_second,
+    put,
+    put_p99,
+    resident,
+    updates_per_cpu_second,
+)
 from results import Report, Table, at_least
 from servers import bare, ours
 from synapse import synapse
@@ -147,6 +156,36 @@ def _listening_table(runs):
         row = [sync["syncers"], run["updates_per_s"], sync["deliveries_per_s"], cost, sync["delivered_of_acked"]]
         table.rows.append(row)
     return table
+
+
+def by_threads(work):
+    """No bar: what more threads than the default one cost, and bring."""
+    report = Report()
+    table = Table(
+        "By `worker_threads`",
+        [
+            *("threads", "updates/s, 16 connections", "64 connections", "updates/CPU-s, 16 connections", "64 connections"),
+            *("CPU-us a delivery, 240 updates/s to 50", "p99 ms"),
+        ],
+        [],
+    )
+    numbers = (1, 2, 4)
+    with contextlib.ExitStack() as started:
+        servers = [started.enter_context(ours(work, audience=1, threads=number)) for number in numbers]
+        loops = [closed_loop(work, 2, servers, layouts.TENS, connections, 3) for connections in (16, 64)]
+
+        def deliver(server):
+            return put(work, server, layouts.HALL, 16, seconds=4, rate=240, syncers=50)
+
+        heard = alternate(2, servers, deliver)
+    for number, few, many, listening in zip(numbers, *loops, heard, strict=True):
+        report.runs += few + many + listening
+        row = [number, middle(rate, few), middle(rate, many)]
+        row += [middle(updates_per_cpu_second, few), middle(updates_per_cpu_second, many)]
+        cost = 1e6 / middle(deliveries_per_cpu_second, listening)
+        table.rows.append([*row, cost, middle(delivery_p99, listening)])
+    report.tables.append(table)
+    return report
 
 
 def beside_bare(work):

@@ -45,6 +45,7 @@ pub(super) fn run(arguments: &Configured) -> Outcome {
     let (config, origins) = config::load(&arguments.config)?;
     log::start(&config.log)?;
     let runtime = Builder::new_multi_thread()
+        .worker_threads(config.worker_threads.get())
         .enable_all()
         .build()
         .context("no threads can be started")?;

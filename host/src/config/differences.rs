@@ -45,6 +45,7 @@ pub fn differences(old: &Config, new: &Config) -> Vec<Difference> {
         module_path,
         trusted_keys,
         directory,
+        worker_threads,
         log,
     } = old;
     let rows = [
@@ -107,6 +108,7 @@ pub fn differences(old: &Config, new: &Config) -> Vec<Difference> {
         ("module_path", *module_path != new.module_path, AtOnce),
         ("trusted_keys", *trusted_keys != new.trusted_keys, AtOnce),
         ("directory", *directory != new.directory, AtOnce),
+        ("worker_threads", *worker_threads != new.worker_threads, AtRestart),
         ("log", *log != new.log, AtRestart),
     ];
     rows.into_iter()

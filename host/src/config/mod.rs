@@ -46,6 +46,7 @@ mod checks;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use presence_router_api::is_server_name;
@@ -72,6 +73,9 @@ use crate::config::key_path::KeyPath;
 use crate::config::reader::{Field, Reader, Section};
 use crate::config::source::Source;
 use crate::minisign::PublicKey;
+
+/// More than this is a slip of the pen.
+const MAX_WORKER_THREADS: u64 = 1_024;
 
 /// What the config files say, with the defaults filled in.
 ///
@@ -108,6 +112,8 @@ pub struct Config {
     pub trusted_keys: Vec<PublicKey>,
     /// `directory`: users and rooms when there is no homeserver to ask. Default: nobody.
     pub directory: Directory,
+    /// `worker_threads`: how many threads serve requests. Default: one.
+    pub worker_threads: NonZeroUsize,
     /// `log`: what is logged, and how. Default: `info`, as text.
     pub log: Log,
 }
@@ -201,6 +207,7 @@ fn read(reader: &mut Reader<'_>, root: &serde_yaml::Value) -> Config {
         module_path: read_module_path(reader, get("module_path")),
         trusted_keys: trusted_keys::read(reader, get("trusted_keys")),
         directory: directory::read(reader, get("directory"), server_name.as_deref()),
+        worker_threads: read_worker_threads(reader, get("worker_threads")),
         log: log::read(reader, get("log")),
         server_name: server_name.unwrap_or_default(),
     }
@@ -221,6 +228,12 @@ fn read_server_name(reader: &mut Reader<'_>, root: &Section<'_>) -> Option<Strin
          \"example.org\" or \"example.org:8448\""
     );
     reader.refuse(&field, message)
+}
+
+fn read_worker_threads(reader: &mut Reader<'_>, field: Option<Field<'_>>) -> NonZeroUsize {
+    let threads = field.and_then(|field| reader.integer(&field, 1..=MAX_WORKER_THREADS));
+    let threads = threads.and_then(|threads| usize::try_from(threads).ok());
+    threads.and_then(NonZeroUsize::new).unwrap_or(NonZeroUsize::MIN)
 }
 
 fn read_module_path(reader: &mut Reader<'_>, field: Option<Field<'_>>) -> Vec<PathBuf> {

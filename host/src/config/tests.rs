@@ -86,6 +86,7 @@ fn a_server_name_is_all_that_is_needed() {
             files: [],
             listed: None,
         },
+        worker_threads: 1,
         log: Log {
             level: "info",
             format: Text,
@@ -106,7 +107,7 @@ fn the_server_name_is_required_and_checked() {
 fn unknown_keys_are_errors_that_say_what_was_meant() {
     assert_snapshot!(check("server_name: a\npresnce: {}"), @r#"presnce: unknown key "presnce"; did you mean "presence"? (homeserver.yaml:2)"#);
     assert_snapshot!(check("server_name: a\npresence:\n  idle-timeout: 5m"), @r#"presence.idle-timeout: unknown key "idle-timeout"; did you mean "idle_timeout"? (homeserver.yaml:3)"#);
-    assert_snapshot!(check("server_name: a\nmedia_store_path: x"), @r#"media_store_path: unknown key "media_store_path"; known here: server_name, listeners, admin_socket, presence, exclude_rooms_from_presence, rc_presence, database, signing_key_path, old_signing_keys, key_refresh_interval, federation_domain_whitelist, federation_custom_ca_list, ip_range_blacklist, ip_range_whitelist, modules, module_path, trusted_keys, directory, log (homeserver.yaml:2)"#);
+    assert_snapshot!(check("server_name: a\nmedia_store_path: x"), @r#"media_store_path: unknown key "media_store_path"; known here: server_name, listeners, admin_socket, presence, exclude_rooms_from_presence, rc_presence, database, signing_key_path, old_signing_keys, key_refresh_interval, federation_domain_whitelist, federation_custom_ca_list, ip_range_blacklist, ip_range_whitelist, modules, module_path, trusted_keys, directory, worker_threads, log (homeserver.yaml:2)"#);
     assert_snapshot!(check("server_name: a\nmodule_path: []\n5: x"), @"5: expected a string as the key, found an integer; put it in quotes (homeserver.yaml:3)");
 }
 

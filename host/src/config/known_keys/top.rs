@@ -148,6 +148,19 @@ pub(in crate::config) const ROOT: Keys = Keys {
         )
         .default("{}"),
         Key::new(
+            "worker_threads",
+            Type::Integer {
+                unit: "",
+                least: 1,
+                most: 1024,
+            },
+            "4",
+            "how many threads serve requests. One does the most for a second of CPU, as threads that share work wake each \
+             other for it; more are for a server that keeps a core busy \
+             ([performance.md](performance.md#threads)). Modules and the database have threads of their own",
+        )
+        .default("1"),
+        Key::new(
             "log",
             Type::Mapping("[below](#log)"),
             "{level: warn}",
