@@ -10,6 +10,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use crate::metrics::StorageMetrics;
 
+use super::checkpoint::{Checkpoints, checkpoint};
 use super::error::WriteError;
 use super::outgoing;
 use super::pending::{Outgoing, Pending};
@@ -32,6 +33,8 @@ impl Drop for Lock {
 
 /// Closed before it is unlocked: fields drop in this order.
 pub(super) struct Database {
+    /// None for one in memory, which has no log.
+    checkpoints: Option<Checkpoints>,
     connection: Connection,
     /// Bytes of keys and values by module; of those that are missing, to be counted.
     sizes: HashMap<Arc<str>, u64>,
@@ -45,9 +48,10 @@ impl Database {
         path: &Path,
         connection: Connection,
         sizes: HashMap<Arc<str>, u64>,
-        lock: Option<Lock>,
+        (checkpoints, lock): (Option<Checkpoints>, Option<Lock>),
     ) -> Self {
         Self {
+            checkpoints,
             connection,
             sizes,
             name: path.display().to_string().into(),
@@ -109,23 +113,23 @@ impl Database {
         request.answer(read.map_err(|source| failed(&self.name, source)));
     }
 
-    /// Waits until the disk has what was written, so that a power cut does not take it.
+    /// Has what was written brought safe from a power cut. Does not wait for it.
     pub(super) fn sync(&self) {
-        // Brings the log into the database, and waits for both. What cannot be brought now, for somebody reads it, is later.
-        let synced = self
-            .connection
-            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-        if let Err(error) = synced {
-            tracing::warn!(
-                database = &*self.name,
-                %error,
-                "what was stored last may be lost in a power cut: the disk did not confirm it"
-            );
+        if let Some(checkpoints) = &self.checkpoints {
+            checkpoints.begin();
+        }
+    }
+
+    /// Brings the rest of a long log, of which most was brought, so that the next transaction begins it anew.
+    pub(super) fn shorten_log(&self) {
+        if self.checkpoints.as_ref().is_some_and(Checkpoints::is_log_long) {
+            checkpoint(&self.connection, &self.name);
         }
     }
 
     /// Brings all that is in the log into the database, and waits for the disk.
-    pub(super) fn close(self) {
+    pub(super) fn close(mut self) {
+        self.checkpoints = None;
         let moved = self
             .connection
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));

@@ -11,6 +11,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use super::checkpoint::{Checkpoints, LONG_LOG};
 use super::database::{Database, Lock};
 use super::error::OpenError;
 use super::records::{
@@ -33,10 +34,10 @@ pub enum Location {
 /// How long to wait for another program, such as `sqlite3`, that locks the database.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 /// To what the log is cut after it was long.
-const LOG_BYTES: i64 = 16 * 1024 * 1024;
-/// After how many pages, of 4 KiB, a transaction itself brings the log into the database, and waits for the disk: only when
-/// there are more within the second after which the thread does so.
-const LOG_PAGES: i64 = LOG_BYTES / 4096;
+const LOG_BYTES: i64 = LONG_LOG * 4096;
+/// After how many pages a transaction itself brings the log into the database, and waits for the disk: only when more come than
+/// the thread for it can bring.
+const MAX_LOG: i64 = 8 * LONG_LOG;
 /// The name of the log is that of the database and this.
 const LOG: &str = "-wal";
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -57,9 +58,7 @@ fn open_file(path: &Path) -> Result<(Database, Restored), OpenError> {
     let path = &resolve(path)?;
     let lock = lock(path)?;
     look_at(path)?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(|error| failed(path, error))?;
-    finish(path, connection, Some(lock))
+    finish(path, connect(path)?, Some(lock))
 }
 
 /// The path without links, of a file that may not be there yet.
@@ -231,14 +230,32 @@ fn finish(
                 connection.pragma_update_and_check(None, "journal_size_limit", LOG_BYTES, |_| Ok(()))
             })
             .and_then(|()| {
-                connection.pragma_update_and_check(None, "wal_autocheckpoint", LOG_PAGES, |_| Ok(()))
+                connection.pragma_update_and_check(None, "wal_autocheckpoint", MAX_LOG, |_| Ok(()))
             })
             .map_err(sqlite)?;
     }
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
         .map_err(sqlite)?;
-    Ok((Database::new(path, connection, sizes, lock), restored))
+    let checkpoints = lock.is_some().then(|| checkpoints(path)).transpose()?;
+    Ok((
+        Database::new(path, connection, sizes, (checkpoints, lock)),
+        restored,
+    ))
+}
+
+fn checkpoints(path: &Path) -> Result<Checkpoints, OpenError> {
+    let connection = connect(path)?;
+    // The connection that writes does so, when it is closed.
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        .map_err(|error| failed(path, error))?;
+    Checkpoints::start(path, connection).map_err(|source| OpenError::Thread { source })
+}
+
+fn connect(path: &Path) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(path, flags).map_err(|error| failed(path, error))
 }
 
 /// The shape of all pages. What is in them is checked by the sums of the rows.

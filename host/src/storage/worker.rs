@@ -263,6 +263,7 @@ impl Worker {
                 self.sync = None;
                 database.sync();
             }
+            database.shorten_log();
             if is_last {
                 break written;
             }

@@ -87,6 +87,26 @@ async fn what_was_written_is_soon_on_the_disk_and_not_in_the_log_alone() {
 }
 
 #[tokio::test]
+async fn the_log_begins_anew_while_writes_go_on() {
+    let place = Place::new();
+    let (storage, _) = place.open();
+    let log = place.dir.path().join("presence.db-wal");
+    let length = || fs::metadata(&log).map_or(0, |file| file.len());
+    let (mut value, deadline, mut longest) = (vec![7; MAX_VALUE_BYTES], Instant::now() + PATIENCE, 0);
+    // Bytes fall when it was begun anew, and cut.
+    while longest <= 16 * 1024 * 1024 || length() >= longest {
+        longest = longest.max(length());
+        for byte in value.iter_mut().step_by(1024) {
+            *byte ^= 1;
+        }
+        let stored = storage.put(module_name(), "key".to_owned(), value.clone());
+        patient(stored).await.unwrap();
+        assert!(Instant::now() < deadline, "it has {longest} bytes");
+    }
+    storage.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn each_state_comes_back_as_itself() {
     let place = Place::new();
     let states = [
