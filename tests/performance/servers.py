@@ -93,10 +93,10 @@ def _started(work, directory, config, seconds):
 
 
 @contextlib.contextmanager
-def bare(work):
+def bare(work, *, threads=1):
     """The load program's own server: it parses the same requests, and does nothing."""
     log = work.fresh("bare") / "output"
-    with running([work.load_program, "bare", "--port", 0], log) as process:
+    with running([work.load_program, "bare", "--port", 0, "--threads", threads], log) as process:
         base_url = wait_for_text(process, log, "listening on ", START_SECONDS)
         tokens = {user_id: _token(user_id) for layout in layouts.ALL for user_id in layout.user_ids()}
         yield Server("bare", base_url, process.pid, tokens)

@@ -4,6 +4,7 @@
 //! as the host serves its requests: HTTP/1.1 alone, with the same limits, on as many threads.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -35,18 +36,18 @@ pub(crate) struct Args {
     /// Port; 0 takes a free one
     #[arg(long, default_value_t = 0)]
     port: u16,
-    /// Threads; 0 is one a core, as the host has
-    #[arg(long, default_value_t = 0)]
-    threads: usize,
+    /// Threads; the default is the host's
+    #[arg(long, default_value_t = NonZeroUsize::MIN)]
+    threads: NonZeroUsize,
 }
 
 /// Serves for ever.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    if args.threads > 0 {
-        runtime.worker_threads(args.threads);
-    }
-    let runtime = runtime.enable_all().build().context("cannot start the runtime")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(args.threads.get())
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
     runtime.block_on(async {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
         let listener = TcpListener::bind(address)

@@ -64,15 +64,6 @@ mod tests {
     use crate::stamp::Stamp;
     use crate::targets::Role;
 
-    fn user(rooms: &[u32], role: Role) -> User {
-        User {
-            user_id: String::new(),
-            token: String::new(),
-            rooms: rooms.to_vec(),
-            role,
-        }
-    }
-
     fn written(user: usize, updates: u64, last: Option<u64>) -> Written {
         Written { user, updates, last }
     }
@@ -88,10 +79,10 @@ mod tests {
     #[test]
     fn who_shares_two_rooms_is_one_pair_and_observers_are_paired_with_all() {
         let users = [
-            user(&[1, 2], Role::User),
-            user(&[1, 2], Role::User),
-            user(&[3], Role::User),
-            user(&[], Role::Observer),
+            User::nameless(&[1, 2], Role::User),
+            User::nameless(&[1, 2], Role::User),
+            User::nameless(&[3], Role::User),
+            User::nameless(&[], Role::Observer),
         ];
         let written = [written(1, 5, Some(50)), written(2, 7, Some(70))];
         let readers = [(0, seen(&[(1, 50)])), (3, seen(&[(1, 51), (2, 60)]))];
@@ -106,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_writer_without_an_acknowledged_update_is_not_waited_for() {
-        let users = [user(&[1], Role::User), user(&[1], Role::User)];
+        let users = [User::nameless(&[1], Role::User), User::nameless(&[1], Role::User)];
         let expected = Expected::of(&users, &[written(1, 0, None)], &[(0, seen(&[]))]);
         assert_eq!(expected, Expected::default());
     }

@@ -91,9 +91,7 @@ mod tests {
         let users: Vec<User> = (0..9)
             .map(|number| User {
                 user_id: format!("@{number}:x"),
-                token: String::new(),
-                rooms: Vec::new(),
-                role: if number == 4 { Role::Observer } else { Role::User },
+                ..User::nameless(&[], if number == 4 { Role::Observer } else { Role::User })
             })
             .collect();
         let cli = Cli::try_parse_from([&["load", "--connections", "2"], arguments].concat())?;

@@ -79,22 +79,32 @@ pub(crate) fn encode_segment(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn user(rooms: &[u32], role: Role) -> User {
-        User {
+impl User {
+    /// One of whom nothing counts but who sees them.
+    pub(crate) fn nameless(rooms: &[u32], role: Role) -> Self {
+        Self {
             user_id: String::new(),
             token: String::new(),
             rooms: rooms.to_vec(),
             role,
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn those_who_share_a_room_see_each_other_and_observers_see_everybody() {
-        let (alice, bob) = (user(&[1, 2], Role::User), user(&[2], Role::User));
-        let (carol, observer) = (user(&[3], Role::User), user(&[], Role::Observer));
+        let (alice, bob) = (
+            User::nameless(&[1, 2], Role::User),
+            User::nameless(&[2], Role::User),
+        );
+        let (carol, observer) = (
+            User::nameless(&[3], Role::User),
+            User::nameless(&[], Role::Observer),
+        );
         assert!(alice.sees(&bob) && bob.sees(&alice));
         assert!(!carol.sees(&alice));
         assert!(observer.sees(&carol) && !carol.sees(&observer));
