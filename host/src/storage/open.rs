@@ -246,9 +246,11 @@ fn finish(
 
 fn checkpoints(path: &Path) -> Result<Checkpoints, OpenError> {
     let connection = connect(path)?;
-    // The connection that writes does so, when it is closed.
+    // The connection that writes brings the log home when it is closed. What is read opens the log: how many files are open
+    // does not change later.
     connection
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        .and_then(|_| connection.query_row("PRAGMA schema_version", [], |_| Ok(())))
         .map_err(|error| failed(path, error))?;
     Checkpoints::start(path, connection).map_err(|source| OpenError::Thread { source })
 }
