@@ -2,12 +2,13 @@
 //!
 //! Anybody who reaches the listener may read them, as in Synapse; but not a web page in the browser of somebody who does.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
-use axum::{Extension, Router};
 
+use crate::http::routes::Routes;
 use crate::metrics::{self, Exposition};
 
 /// Marks an answer that pages of other origins must not read: it gets no CORS headers.
@@ -15,8 +16,8 @@ use crate::metrics::{self, Exposition};
 pub(super) struct SameOriginOnly;
 
 /// The routes.
-pub(super) fn routes(exposition: Exposition) -> Router {
-    Router::new()
+pub(super) fn routes(exposition: Exposition) -> Routes {
+    Routes::new()
         .route("/metrics", get(scrape))
         .route("/_synapse/metrics", get(scrape))
         .with_state(exposition)

@@ -5,22 +5,16 @@
 
 use std::sync::{Arc, OnceLock};
 
-use axum::extract::{MatchedPath, Request, State};
 use axum::http::request::Parts;
-use axum::http::{Extensions, Method};
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::http::{Method, StatusCode};
 use presence_router_api::UserId;
 use tokio::time::Instant;
 use tracing::Level;
 
-use crate::metrics::{CLIENT_GONE, HttpMetrics, RunningRequest};
+use crate::metrics::{CLIENT_GONE, RouteMetrics, RunningRequest};
 
 /// Where the log's lines come from.
 const ACCESS: &str = "presence_router::http::access";
-
-/// The route of a path that is none.
-const NO_ROUTE: &str = "none";
 
 /// Says who asks, to whoever logs the request.
 pub(super) fn asked_by(parts: &Parts, user: &UserId) {
@@ -30,69 +24,53 @@ pub(super) fn asked_by(parts: &Parts, user: &UserId) {
     }
 }
 
-/// Observes a request.
-pub(super) async fn observe<F>(
-    State(metrics): State<HttpMetrics>,
-    mut request: Request,
-    answer: impl FnOnce(Request) -> F,
-) -> Response
-where
-    F: Future<Output = Response>,
-{
-    let mut observed = Observed::begin(metrics, request.method(), request.extensions());
-    if let Some(caller) = &observed.caller {
-        request.extensions_mut().insert(caller.clone());
-    }
-    let response = answer(request).await;
-    observed.status = response.status().as_u16();
-    response
-}
-
-/// Observes a request, as a layer of its own.
-pub(super) async fn layer(metrics: State<HttpMetrics>, request: Request, next: Next) -> Response {
-    observe(metrics, request, |request| next.run(request)).await
-}
-
 /// Who asks, once that is known. Only there when it will be logged.
 #[derive(Clone, Default)]
-struct Caller(Arc<OnceLock<UserId>>);
+pub(super) struct Caller(Arc<OnceLock<UserId>>);
 
 /// A request that is being served; told of when it is dropped, as it is when its client goes.
-struct Observed {
-    metrics: HttpMetrics,
-    _running: RunningRequest,
+pub(super) struct Observed {
+    running: RunningRequest,
     began: Instant,
     method: &'static str,
-    route: Option<MatchedPath>,
     caller: Option<Caller>,
     status: u16,
 }
 
 impl Observed {
-    fn begin(metrics: HttpMetrics, method: &Method, extensions: &Extensions) -> Self {
+    /// A request for `route` begins.
+    pub(super) fn begin(route: RouteMetrics, method: &Method) -> Self {
         Self {
-            _running: metrics.begin(),
-            metrics,
+            running: route.begin(),
             began: Instant::now(),
             method: method_name(method),
-            route: extensions.get::<MatchedPath>().cloned(),
             caller: tracing::enabled!(target: ACCESS, Level::DEBUG).then(Caller::default),
             status: CLIENT_GONE,
         }
+    }
+
+    /// Where to say who asks. The request takes it along.
+    pub(super) fn caller(&self) -> Option<&Caller> {
+        self.caller.as_ref()
+    }
+
+    /// There is an answer.
+    pub(super) fn ended(mut self, status: StatusCode) {
+        self.status = status.as_u16();
     }
 }
 
 impl Drop for Observed {
     fn drop(&mut self) {
         let took = self.began.elapsed();
-        let route = self.route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
         let (method, status) = (self.method, self.status);
-        self.metrics.ended(method, route, status, took);
+        let route = self.running.route();
+        route.ended(method, status, took);
         let user = self.caller.as_ref().and_then(|caller| caller.0.get());
         tracing::debug!(
             target: ACCESS,
             method,
-            route,
+            route = route.pattern(),
             status,
             duration_ms = took.as_secs_f64() * 1_000.0,
             user = user.map(tracing::field::display),
@@ -120,40 +98,41 @@ mod tests {
     use std::future::{pending, poll_fn};
     use std::task::Poll;
 
-    use axum::Router;
     use axum::body::Body;
-    use axum::http::StatusCode;
-    use axum::middleware::from_fn_with_state;
+    use axum::http::Request;
     use axum::routing::get;
     use tower::ServiceExt;
 
     use super::*;
+    use crate::http::dress;
+    use crate::http::front::Front;
+    use crate::http::routes::Routes;
     use crate::metrics::Exposition;
 
-    async fn ask(router: &Router, method: &str, path: &str) -> StatusCode {
+    async fn ask(front: &Front, method: &str, path: &str) -> StatusCode {
         let request = Request::builder().method(method).uri(path);
         let request = request.body(Body::empty()).expect("a request");
-        let answer = router.clone().oneshot(request).await;
-        answer.expect("a router cannot fail").status()
+        let answer = front.clone().oneshot(request).await;
+        answer.expect("a front cannot fail").status()
     }
 
     #[tokio::test]
     async fn a_request_is_counted_by_its_route_however_it_ends() {
         let (recorder, exposition) = Exposition::for_test();
         let _recorded = metrics::set_default_local_recorder(&recorder);
-        let router = Router::new()
+        let routes = Routes::new()
             .route("/users/{user}", get(async || "hello"))
-            .route("/never", get(pending::<()>))
-            .layer(from_fn_with_state(HttpMetrics::new(), layer));
+            .route("/never", get(pending::<()>));
+        let front = dress(routes);
         for (method, path) in [
             ("GET", "/users/a?access_token=secret"),
             ("GET", "/users/b"),
             ("BREW", "/users/b"),
             ("GET", "/nothing/secret"),
         ] {
-            ask(&router, method, path).await;
+            ask(&front, method, path).await;
         }
-        let mut gone = Box::pin(ask(&router, "GET", "/never"));
+        let mut gone = Box::pin(ask(&front, "GET", "/never"));
         assert!(poll_fn(|cx| Poll::Ready(gone.as_mut().poll(cx).is_pending())).await);
         let running = "presence_router_http_requests_running";
         assert!(exposition.render().contains(&format!("\n{running} 1\n")));

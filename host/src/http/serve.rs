@@ -3,19 +3,18 @@
 //! HTTP/1.1 only: it is what reverse proxies speak to what is behind them, and its header deadline starts with
 //! the connection, where telling HTTP/2 from it would wait for a first byte without one.
 
+use std::error::Error;
 use std::time::Duration;
 
-use axum::Router;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::http::listen::{Acceptor, Bound};
-use crate::http::{Services, router};
+use crate::http::{Front, Services, router};
 
 /// How long requests that run when the server stops may take to end.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
@@ -38,9 +37,9 @@ impl Bound {
     /// Serves until `shutdown` is cancelled, then stops to accept, answers the long-polls, lets the other
     /// requests end, and returns: after [`DRAIN_DEADLINE`] at the latest, when what still runs is cut off.
     pub async fn serve(self, services: Services, shutdown: CancellationToken) {
-        let router = router(&services, &self.resources, &shutdown);
+        let front = router(&services, &self.resources, &shutdown);
         let connections = TaskTracker::new();
-        let accepting = accept(&self.acceptor, router, &connections, &shutdown);
+        let accepting = accept(&self.acceptor, front, &connections, &shutdown);
         shutdown.run_until_cancelled(accepting).await;
         drop(self.acceptor);
         connections.close();
@@ -49,21 +48,16 @@ impl Bound {
 }
 
 /// Accepts for ever. The number of connections is bounded by the files that the process may open.
-async fn accept(
-    acceptor: &Acceptor,
-    router: Router,
-    connections: &TaskTracker,
-    shutdown: &CancellationToken,
-) {
+async fn accept(acceptor: &Acceptor, front: Front, connections: &TaskTracker, shutdown: &CancellationToken) {
     loop {
         let accepted = match acceptor {
             Acceptor::Tcp { listener, .. } => listener.accept().await.map(|(stream, _)| {
                 // Without it, a small answer may wait for the client's acknowledgement of an earlier one.
                 let _ = stream.set_nodelay(true);
-                connections.spawn(connection(stream, router.clone(), shutdown.clone()));
+                connections.spawn(connection(stream, front.clone(), shutdown.clone()));
             }),
             Acceptor::Unix { listener, .. } => listener.accept().await.map(|(stream, _)| {
-                connections.spawn(connection(stream, router.clone(), shutdown.clone()));
+                connections.spawn(connection(stream, front.clone(), shutdown.clone()));
             }),
         };
         if let Err(error) = accepted {
@@ -78,22 +72,20 @@ async fn accept(
 /// Not an `async fn`: what it is given would be in the future beside what is made of it, for as long as the connection lasts.
 pub(super) fn connection<S>(
     stream: S,
-    router: Router,
+    front: Front,
     shutdown: CancellationToken,
 ) -> impl Future<Output = ()> + Send
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let mut server = auto::Builder::new(TokioExecutor::new()).http1_only();
+    let mut server = http1::Builder::new();
     server
-        .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_DEADLINE)
         .max_buf_size(MAX_HEADER_BYTES)
         .max_headers(MAX_HEADERS);
-    let connection = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     // On the heap at once, or moving it about would take its size again.
-    let mut connection = Box::pin(connection.into_owned());
+    let mut connection = Box::pin(server.serve_connection(TokioIo::new(stream), front));
     async move {
         let result = tokio::select! {
             result = connection.as_mut() => result,
@@ -108,7 +100,7 @@ where
         };
         if let Err(error) = result {
             // Clients come and go as they like; this is no news to an operator.
-            tracing::debug!(error, "a connection ended early");
+            tracing::debug!(error = &error as &dyn Error, "a connection ended early");
         }
     }
 }
@@ -128,8 +120,9 @@ mod tests {
 
     use super::*;
     use crate::config::{Bind, Listener, Resource};
-    use crate::http::bind;
     use crate::http::client::test_engine::{ALICE, services};
+    use crate::http::routes::Routes;
+    use crate::http::{bind, dress};
 
     struct Server {
         address: String,
@@ -266,8 +259,8 @@ mod tests {
             let (mut client, accepted) = UnixStream::pair().expect("a pair");
             accepted.set_nonblocking(true).expect("a socket");
             let accepted = tokio::net::UnixStream::from_std(accepted).expect("a socket");
-            let router = Router::new().route("/", get(handler));
-            let served = tokio::spawn(connection(accepted, router, shutdown.clone()));
+            let front = dress(Routes::new().route("/", get(handler)));
+            let served = tokio::spawn(connection(accepted, front, shutdown.clone()));
             client
                 .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
                 .expect("sent");
@@ -316,7 +309,7 @@ mod tests {
     async fn a_client_that_says_nothing_is_left_at_the_deadline() {
         let (client, server) = tokio::net::UnixStream::pair().expect("a pair");
         let started = tokio::time::Instant::now();
-        connection(server, Router::new(), CancellationToken::new()).await;
+        connection(server, dress(Routes::new()), CancellationToken::new()).await;
         assert!(started.elapsed() >= HEADER_DEADLINE);
         drop(client);
     }

@@ -1,6 +1,5 @@
 //! What requests are counted by.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,12 +11,22 @@ use crate::metrics::names::{HTTP_REQUESTS, HTTP_RUNNING, HTTP_SECONDS};
 /// The status that is counted when the client went before its answer, as it is known from nginx.
 pub const CLIENT_GONE: u16 = 499;
 
-/// The handles of a listener. Those of an answer are fetched when the first of its kind is given.
+/// The handles of a listener.
 #[derive(Debug, Clone)]
 pub struct HttpMetrics {
     running: Gauge,
-    /// By the pattern of the route, of which there is a fixed number.
-    answers: Arc<RwLock<HashMap<Box<str>, Vec<Answers>>>>,
+}
+
+/// The handles of a route. Those of an answer are fetched when the first of its kind is given. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct RouteMetrics(Arc<Route>);
+
+#[derive(Debug)]
+struct Route {
+    pattern: Box<str>,
+    running: Gauge,
+    /// A few: they are looked for one by one.
+    answers: RwLock<Vec<Answers>>,
 }
 
 /// The answers of a route to a method, with a status.
@@ -34,39 +43,48 @@ impl HttpMetrics {
     pub fn new() -> Self {
         Self {
             running: HTTP_RUNNING.gauge([]),
-            answers: Arc::default(),
         }
+    }
+
+    /// Those of a route. `pattern` comes from a fixed set, or whoever asks could fill the memory.
+    pub fn route(&self, pattern: &str) -> RouteMetrics {
+        RouteMetrics(Arc::new(Route {
+            pattern: pattern.into(),
+            running: self.running.clone(),
+            answers: RwLock::default(),
+        }))
+    }
+}
+
+impl RouteMetrics {
+    /// Which route it is.
+    pub fn pattern(&self) -> &str {
+        &self.0.pattern
     }
 
     /// A request begins.
-    pub fn begin(&self) -> RunningRequest {
-        self.running.increment(1.0);
-        RunningRequest(self.running.clone())
+    pub fn begin(self) -> RunningRequest {
+        self.0.running.increment(1.0);
+        RunningRequest(self)
     }
 
-    /// A request has ended. `method` and `route` come from fixed sets, or whoever asks could fill the memory.
-    pub fn ended(&self, method: &'static str, route: &str, status: u16, took: Duration) {
+    /// A request has ended. `method` comes from a fixed set, as the pattern does.
+    pub fn ended(&self, method: &'static str, status: u16, took: Duration) {
         let is_it = |answers: &&Answers| answers.method == method && answers.status == status;
-        if let Some(answers) = self
-            .answers
-            .read()
-            .get(route)
-            .and_then(|known| known.iter().find(is_it))
-        {
+        if let Some(answers) = self.0.answers.read().iter().find(is_it) {
             answers.count(took);
             return;
         }
-        let text = status.to_string();
+        let (pattern, text) = (self.pattern(), status.to_string());
         let answers = Answers {
             method,
             status,
-            count: HTTP_REQUESTS.counter([method, route, &text]),
-            seconds: HTTP_SECONDS.histogram([method, route]),
+            count: HTTP_REQUESTS.counter([method, pattern, &text]),
+            seconds: HTTP_SECONDS.histogram([method, pattern]),
         };
         answers.count(took);
         // Two that are first at one time have handles of the same numbers.
-        let mut all = self.answers.write();
-        all.entry(route.into()).or_default().push(answers);
+        self.0.answers.write().push(answers);
     }
 }
 
@@ -85,10 +103,17 @@ impl Default for HttpMetrics {
 
 /// A request that is being served, until this is dropped.
 #[derive(Debug)]
-pub struct RunningRequest(Gauge);
+pub struct RunningRequest(RouteMetrics);
+
+impl RunningRequest {
+    /// What it asks for.
+    pub fn route(&self) -> &RouteMetrics {
+        &self.0
+    }
+}
 
 impl Drop for RunningRequest {
     fn drop(&mut self) {
-        self.0.decrement(1.0);
+        self.0.0.running.decrement(1.0);
     }
 }

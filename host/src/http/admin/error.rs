@@ -106,7 +106,7 @@ impl IntoResponse for AdminError {
 }
 
 /// The answer of a handler that panicked.
-#[expect(clippy::needless_pass_by_value, reason = "the layer hands the payload over")]
+#[expect(clippy::needless_pass_by_value, reason = "the payload is handed over")]
 pub(super) fn panicked(payload: Box<dyn Any + Send>) -> Response {
     crate::http::log_panic(&*payload);
     AdminError::Internal.into_response()

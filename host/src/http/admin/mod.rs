@@ -14,20 +14,17 @@ use std::future::Future;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::Router;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use presence_router_api::{SDK_VERSION, UserId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
-use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::engine::Explanation;
-use crate::http::observe;
-use crate::metrics::HttpMetrics;
+use crate::http::front::{Browsers, Front};
+use crate::http::routes::Routes;
 use crate::operations::{Changed, DestinationStatus, ModuleStatus, NotDone, Operations};
 
 pub use crate::http::admin::error::Refused;
@@ -166,14 +163,14 @@ impl<O: Operate> Admin<O> {
 }
 
 /// The routes. Operations run among `tasks`: whoever stops the server waits for these.
-fn routes<O: Operate>(operations: O, tasks: TaskTracker) -> Router {
+fn routes<O: Operate>(operations: O, tasks: TaskTracker) -> Front {
     let admin = Admin {
         operations,
         tasks,
         places: Arc::new(Semaphore::new(MAX_AT_ONCE)),
     };
     let module = format!("{MODULES}/{{name}}");
-    let routes = Router::new()
+    let routes = Routes::new()
         .route(MODULES, get(list::<O>))
         .route(&module, get(one::<O>))
         .route(&format!("{module}/{{operation}}"), post(operate::<O>))
@@ -181,21 +178,21 @@ fn routes<O: Operate>(operations: O, tasks: TaskTracker) -> Router {
         .route(DESTINATIONS, get(destinations::<O>))
         .route(VERSION, get(version))
         .with_state(admin)
-        .fallback(async || AdminError::UnknownEndpoint)
-        .method_not_allowed_fallback(async || AdminError::MethodNotAllowed);
+        .or_else(
+            async || AdminError::UnknownEndpoint,
+            async || AdminError::MethodNotAllowed,
+        );
     dress(routes)
 }
 
 /// For who may not use the socket.
-fn refusal() -> Router {
-    dress(Router::new().fallback(async || AdminError::Forbidden))
+fn refusal() -> Front {
+    dress(Routes::new().or_else(async || AdminError::Forbidden, async || AdminError::Forbidden))
 }
 
 /// Adds what is the same for every route.
-fn dress(routes: Router) -> Router {
-    routes
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn_with_state(HttpMetrics::new(), observe::layer))
+fn dress(routes: Routes) -> Front {
+    Front::of(routes, Browsers::Unknown, panicked)
 }
 
 async fn list<O: Operate>(State(admin): State<Admin<O>>) -> Json<ModuleList> {

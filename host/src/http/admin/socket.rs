@@ -4,7 +4,6 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use axum::Router;
 use rustix::process::geteuid;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::sleep;
@@ -12,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::http::admin::{Operate, refusal, routes};
+use crate::http::front::Front;
 use crate::http::listen::{BindError, SocketFile, bind_unix};
 use crate::http::serve::{ACCEPT_PAUSE, connection};
 
@@ -44,7 +44,7 @@ impl AdminSocket {
         connections.wait().await;
     }
 
-    async fn accept(&self, router: Router, connections: &TaskTracker, shutdown: &CancellationToken) {
+    async fn accept(&self, front: Front, connections: &TaskTracker, shutdown: &CancellationToken) {
         let own = geteuid().as_raw();
         let refusing = refusal();
         loop {
@@ -54,14 +54,14 @@ impl AdminSocket {
             });
             match accepted {
                 Ok((stream, uid)) => {
-                    let router = if is_admitted(uid, own) {
-                        &router
+                    let front = if is_admitted(uid, own) {
+                        &front
                     } else {
                         // The file's mode keeps them out, so somebody has changed it.
                         tracing::warn!(uid, "refused a connection of another user to the admin socket");
                         &refusing
                     };
-                    connections.spawn(connection(stream, router.clone(), shutdown.clone()));
+                    connections.spawn(connection(stream, front.clone(), shutdown.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection; trying again");

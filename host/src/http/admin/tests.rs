@@ -121,7 +121,7 @@ impl Operate for Fake {
     }
 }
 
-async fn ask(router: &Router, method: Method, path: &str) -> (StatusCode, Value) {
+async fn ask(router: &Front, method: Method, path: &str) -> (StatusCode, Value) {
     let request = Request::builder().method(method).uri(path);
     let request = request.body(Body::empty()).expect("the parts are valid");
     let answer = router.clone().oneshot(request).await;
@@ -136,7 +136,7 @@ async fn ask(router: &Router, method: Method, path: &str) -> (StatusCode, Value)
     (status, body)
 }
 
-fn router_of(fake: &Fake) -> Router {
+fn router_of(fake: &Fake) -> Front {
     routes(fake.clone(), TaskTracker::new())
 }
 

@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, Request};
@@ -18,7 +17,7 @@ use tower::ServiceExt;
 
 use crate::config::Resource;
 use crate::http::client::test_engine::{ALICE, BOB, CAROL, DAVE, services};
-use crate::http::{Services, router};
+use crate::http::{Front, Services, router};
 
 /// Nobody asks: there is no header `Authorization`.
 pub(super) const NOBODY: &str = "";
@@ -30,7 +29,7 @@ const SYNC: &str = "/_matrix/client/v3/sync";
 /// Case, method, path, token, body, answer.
 pub(super) type Row<'a> = (&'a str, &'a str, String, &'a str, &'a [u8], &'a str);
 
-pub(super) struct Server(Router);
+pub(super) struct Server(Front);
 
 pub(super) struct Answer {
     pub(super) status: u16,

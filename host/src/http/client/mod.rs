@@ -3,12 +3,12 @@
 //! Each endpoint has a file. The prefixes are Synapse's: some endpoints also answer under an old or an
 //! unstable one.
 
-use axum::Router;
 use axum::extract::FromRef;
 use axum::routing::{get, post};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
+use crate::http::routes::Routes;
 
 mod account;
 mod auth;
@@ -39,8 +39,8 @@ impl FromRef<ClientApi> for Engine {
 }
 
 /// The routes.
-pub(super) fn routes(engine: Engine, shutdown: CancellationToken) -> Router {
-    let mut routes = Router::new().route("/_matrix/client/versions", get(account::versions));
+pub(super) fn routes(engine: Engine, shutdown: CancellationToken) -> Routes {
+    let mut routes = Routes::new().route("/_matrix/client/versions", get(account::versions));
     for prefix in PREFIXES {
         let base = format!("/_matrix/client/{prefix}");
         routes = routes

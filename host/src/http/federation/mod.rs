@@ -5,9 +5,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
 use axum::routing::{get, put};
-use axum::{Json, Router};
 use ruma_common::{OwnedServerName, ServerName};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::federation::{KeyRing, Seen, Sender};
+use crate::http::routes::Routes;
 use crate::metrics::ReceivedMetrics;
 
 mod send;
@@ -62,7 +63,7 @@ struct FederationApi {
 }
 
 /// The routes. As in Synapse, a transaction's and a key's path may end with a slash.
-pub(super) fn routes(engine: Engine, federation: &Federation) -> Router {
+pub(super) fn routes(engine: Engine, federation: &Federation) -> Routes {
     let api = FederationApi {
         federation: federation.clone(),
         engine,
@@ -70,7 +71,7 @@ pub(super) fn routes(engine: Engine, federation: &Federation) -> Router {
         readers: Arc::new(Semaphore::new(READERS)),
         metrics: ReceivedMetrics::new(),
     };
-    Router::new()
+    Routes::new()
         .route("/_matrix/federation/v1/send/{transaction_id}", put(send::put))
         .route("/_matrix/federation/v1/send/{transaction_id}/", put(send::put))
         .route("/_matrix/federation/v1/version", get(version))

@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{Request, StatusCode};
@@ -24,7 +23,7 @@ use crate::engine::{Engine, Setup};
 use crate::federation::signing::Signer;
 use crate::federation::{KeyFetcher, KeyRing, Seen};
 use crate::http::federation::{Federation, OurKeys};
-use crate::http::{Services, router};
+use crate::http::{Front, Services, router};
 use crate::metrics::Exposition;
 use crate::storage::{Location, Storage};
 
@@ -67,9 +66,9 @@ pub(super) fn ours() -> Signer {
 
 /// A server on which Alice shares a room with Olga of another one.
 pub(super) struct Server {
-    pub(super) router: Router,
+    pub(super) router: Front,
     /// That of another listener.
-    pub(super) other_listener: Router,
+    pub(super) other_listener: Front,
     pub(super) keys: Arc<Keys>,
 }
 
