@@ -69,8 +69,8 @@ pub(super) type Panicked = fn(Box<dyn Any + Send>) -> Response;
 pub struct Front(Arc<Inner>);
 
 struct Inner {
-    router: Router,
-    routes: matchit::Router<RouteMetrics>,
+    dispatch: Router,
+    by_path: matchit::Router<RouteMetrics>,
     no_route: RouteMetrics,
     browsers: Browsers,
     panicked: Panicked,
@@ -80,16 +80,16 @@ impl Front {
     /// In front of these routes.
     pub(super) fn of(routes: Routes, browsers: Browsers, panicked: Panicked) -> Self {
         let metrics = HttpMetrics::new();
-        let (router, patterns) = routes.into_parts();
-        let mut routes = matchit::Router::new();
+        let (dispatch, patterns) = routes.into_parts();
+        let mut by_path = matchit::Router::new();
         for pattern in patterns {
-            routes
+            by_path
                 .insert(pattern.as_ref(), metrics.route(&pattern))
                 .expect("axum's router is made of the same, and has taken the pattern");
         }
         Self(Arc::new(Inner {
-            router,
-            routes,
+            dispatch,
+            by_path,
             no_route: metrics.route(NO_ROUTE),
             browsers,
             panicked,
@@ -102,7 +102,7 @@ impl Front {
         B::Error: Into<BoxError>,
     {
         let front = &*self.0;
-        let route = front.routes.at(request.uri().path());
+        let route = front.by_path.at(request.uri().path());
         let route = route.map_or(&front.no_route, |found| found.value);
         let observed = Observed::begin(route.clone(), request.method());
         if let Some(caller) = observed.caller() {
@@ -115,7 +115,7 @@ impl Front {
         Answering {
             front: Arc::clone(&self.0),
             asked,
-            routed: front.router.clone().call(request),
+            routed: front.dispatch.clone().call(request),
             observed: Some(observed),
         }
     }
@@ -213,4 +213,16 @@ fn add_headers(response: &mut Response) {
             headers.insert(name, value.clone());
         }
     }
+}
+
+/// How many headers most answers have: those above, and what there is to say of the body.
+const HEADERS: usize = EVERY_ANSWER.len() + 2;
+
+/// An answer whose body is JSON, with room for all of its headers: the map of headers would otherwise grow three times.
+pub(super) fn json(body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    let headers = response.headers_mut();
+    headers.reserve(HEADERS);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }

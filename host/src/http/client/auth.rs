@@ -3,6 +3,8 @@
 //! Owns where a token may stand and how strictly it is read, which is Synapse's way. Must not know how
 //! tokens are kept.
 
+use std::borrow::Cow;
+
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -34,16 +36,12 @@ where
 }
 
 /// The one access token of the request, in its header or in its query.
-fn access_token(parts: &Parts) -> Result<String, MatrixError> {
+fn access_token(parts: &Parts) -> Result<Cow<'_, str>, MatrixError> {
     let parameters = Parameters::may_have(&parts.uri, "access_token").then(|| Parameters::of(&parts.uri));
-    let in_query = parameters
-        .as_ref()
-        .and_then(|parameters| parameters.get("access_token"));
+    let in_query = parameters.and_then(|parameters| parameters.take("access_token"));
     let mut headers = parts.headers.get_all(AUTHORIZATION).iter();
     let Some(in_header) = headers.next() else {
-        return in_query
-            .map(str::to_owned)
-            .ok_or(MatrixError::MissingToken("the access token is missing"));
+        return in_query.ok_or(MatrixError::MissingToken("the access token is missing"));
     };
     if in_query.is_some() {
         return Err(MatrixError::MissingToken(
@@ -60,7 +58,7 @@ fn access_token(parts: &Parts) -> Result<String, MatrixError> {
         .ok()
         .and_then(|value| value.strip_prefix("Bearer "))
         .filter(|token| !token.is_empty() && !token.contains(' '))
-        .map(str::to_owned)
+        .map(Cow::Borrowed)
         .ok_or(MatrixError::MissingToken(
             "the header Authorization is not of the form \"Bearer <access token>\"",
         ))

@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use axum::http::HeaderMap;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::http::body;
@@ -12,15 +13,24 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// Reads `body` and parses it. Of a key given twice, the last counts; unknown keys are the caller's affair.
 pub(super) async fn json_object(headers: &HeaderMap, body: Body) -> Result<Map<String, Value>, MatrixError> {
-    let bytes = body::read(headers, body, MAX_BODY_BYTES).await?;
-    match serde_json::from_slice(&bytes) {
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err(MatrixError::BadJson("the body must be a JSON object".to_owned())),
-        Err(source) => Err(MatrixError::NotJson {
-            what: "the body",
-            source,
-        }),
+    match json(headers, body).await? {
+        Value::Object(object) => Ok(object),
+        _ => Err(not_an_object()),
     }
+}
+
+/// Reads `body` and parses it as something that any JSON can be.
+pub(super) async fn json<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, MatrixError> {
+    let bytes = body::read(headers, body, MAX_BODY_BYTES).await?;
+    serde_json::from_slice(&bytes).map_err(|source| MatrixError::NotJson {
+        what: "the body",
+        source,
+    })
+}
+
+/// The refusal of other JSON than an object.
+pub(super) fn not_an_object() -> MatrixError {
+    MatrixError::BadJson("the body must be a JSON object".to_owned())
 }
 
 #[cfg(test)]

@@ -15,15 +15,12 @@ use crate::http::error::MatrixError;
 
 /// The filter that the parameter `filter` of `/sync` names. Without it, everything passes.
 pub(super) async fn named_by(
-    parameter: Option<&str>,
+    text: Box<str>,
     engine: &Engine,
     session: &Session,
 ) -> Result<PresenceFilter, MatrixError> {
-    let Some(text) = parameter else {
-        return Ok(PresenceFilter::default());
-    };
     if text.starts_with('{') {
-        return parse(text);
+        return parse(&text);
     }
     let stored = match text.parse() {
         Ok(id) => engine.filter(session, id).await?,

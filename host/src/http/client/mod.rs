@@ -3,6 +3,8 @@
 //! Each endpoint has a file. The prefixes are Synapse's: some endpoints also answer under an old or an
 //! unstable one.
 
+use std::sync::Arc;
+
 use axum::extract::FromRef;
 use axum::routing::{get, post};
 use tokio_util::sync::CancellationToken;
@@ -25,16 +27,18 @@ const PREFIXES: [&str; 3] = ["r0", "v3", "unstable"];
 /// The prefixes of an endpoint that is as old as the first API, under which Synapse still has it.
 const PREFIXES_SINCE_V1: [&str; 4] = ["r0", "v3", "unstable", "api/v1"];
 
-/// What the handlers work with.
+/// What the handlers work with. Clones are the same: each request has its own.
 #[derive(Clone)]
-struct ClientApi {
+struct ClientApi(Arc<Parts>);
+
+struct Parts {
     engine: Engine,
     shutdown: CancellationToken,
 }
 
 impl FromRef<ClientApi> for Engine {
     fn from_ref(api: &ClientApi) -> Self {
-        api.engine.clone()
+        api.0.engine.clone()
     }
 }
 
@@ -63,7 +67,7 @@ pub(super) fn routes(engine: Engine, shutdown: CancellationToken) -> Routes {
             routes = routes.route(&path, get(presence::get).put(presence::put));
         }
     }
-    routes.with_state(ClientApi { engine, shutdown })
+    routes.with_state(ClientApi(Arc::new(Parts { engine, shutdown })))
 }
 
 #[cfg(test)]

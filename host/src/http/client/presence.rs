@@ -2,19 +2,23 @@
 //!
 //! The order of the checks is Synapse's: the token, the user id, whose presence it is, and only then the body.
 
+use std::fmt;
+
 use axum::Json;
-use axum::body::Body;
-use axum::extract::{FromRequestParts, Path, State};
-use axum::http::HeaderMap;
+use axum::extract::{FromRequestParts, RawPathParams, Request, State};
 use axum::http::request::Parts;
+use axum::response::Response;
 use presence_router_api::{PresenceState, UserId};
-use serde_json::{Map, Value};
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use crate::delivery::PresenceContent;
 use crate::engine::Engine;
 use crate::http::client::auth::Authenticated;
 use crate::http::client::body;
 use crate::http::error::MatrixError;
+use crate::http::front;
 
 /// `GET`: the presence of somebody whom the asking user may see.
 pub(super) async fn get(
@@ -36,24 +40,26 @@ pub(super) async fn put(
     State(engine): State<Engine>,
     Authenticated(session): Authenticated,
     Target(target): Target,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Json<Map<String, Value>>, MatrixError> {
+    request: Request,
+) -> Result<Response, MatrixError> {
     if target != session.user_id {
         return Err(MatrixError::Forbidden("you can set only your own presence"));
     }
     // Before the body is looked at, as in Synapse: who sends too much is not worth the work.
     engine.admit_put(&session)?;
-    let said = Said::parse(body::json_object(&headers, body).await?)?;
+    let said = {
+        let (head, body) = request.into_parts();
+        Said::parse(body::json(&head.headers, body).await?)?
+    };
     if !engine.tracks_clients() {
         // As in Synapse, the values of what is forgotten anyway are not looked at.
-        return Ok(Json(Map::new()));
+        return Ok(front::json("{}"));
     }
     let status = said.check(engine.max_status_msg_bytes())?;
     engine
         .set_presence(&session, status.presence, status.message)
         .await?;
-    Ok(Json(Map::new()))
+    Ok(front::json("{}"))
 }
 
 /// The user in the path.
@@ -63,14 +69,94 @@ impl<S: Send + Sync> FromRequestParts<S> for Target {
     type Rejection = MatrixError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        let Path(user_id) = Path::<String>::from_request_parts(parts, state)
-            .await
-            .map_err(|_| {
-                MatrixError::InvalidParam("the user id in the path is empty or not UTF-8".to_owned())
-            })?;
-        UserId::try_from(user_id)
+        let in_path = RawPathParams::from_request_parts(parts, state).await.ok();
+        let user_id = in_path.as_ref().and_then(|in_path| in_path.iter().next());
+        let (_, user_id) = user_id.ok_or_else(|| {
+            MatrixError::InvalidParam("the user id in the path is empty or not UTF-8".to_owned())
+        })?;
+        UserId::parse(user_id)
             .map(Self)
             .map_err(|error| MatrixError::InvalidParam(error.to_string()))
+    }
+}
+
+/// The body of a PUT.
+#[derive(Debug)]
+enum Content {
+    Object {
+        presence: Option<Value>,
+        status_msg: Option<Value>,
+    },
+    Other,
+}
+
+/// A key of the body.
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum Key {
+    Presence,
+    StatusMsg,
+    #[serde(other)]
+    Unknown,
+}
+
+impl<'de> Deserialize<'de> for Content {
+    /// Every value is parsed as a [`Value`], also those that are not looked at: it is stricter than skipping them.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ContentVisitor)
+    }
+}
+
+struct ContentVisitor;
+
+impl<'de> Visitor<'de> for ContentVisitor {
+    type Value = Content;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("any JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Content, A::Error> {
+        let (mut presence, mut status_msg) = (None, None);
+        while let Some(key) = map.next_key()? {
+            let value: Value = map.next_value()?;
+            // The last counts.
+            match key {
+                Key::Presence => presence = Some(value),
+                Key::StatusMsg => status_msg = Some(value),
+                Key::Unknown => {}
+            }
+        }
+        Ok(Content::Object { presence, status_msg })
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Content, A::Error> {
+        while seq.next_element::<Value>()?.is_some() {}
+        Ok(Content::Other)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Content, E> {
+        Ok(Content::Other)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Content, E> {
+        Ok(Content::Other)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Content, E> {
+        Ok(Content::Other)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Content, E> {
+        Ok(Content::Other)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Content, E> {
+        Ok(Content::Other)
+    }
+
+    fn visit_unit<E>(self) -> Result<Content, E> {
+        Ok(Content::Other)
     }
 }
 
@@ -90,14 +176,17 @@ struct Status {
 
 impl Said {
     /// Reads the body: every value is to be of its type. Unknown keys are ignored.
-    fn parse(mut body: Map<String, Value>) -> Result<Self, MatrixError> {
+    fn parse(body: Content) -> Result<Self, MatrixError> {
+        let Content::Object { presence, status_msg } = body else {
+            return Err(body::not_an_object());
+        };
         let bad_shape = |text: &str| MatrixError::BadJson(text.to_owned());
-        let presence = match body.remove("presence") {
+        let presence = match presence {
             Some(Value::String(presence)) => presence,
             Some(_) => return Err(bad_shape("presence must be a string")),
             None => return Err(bad_shape("presence is missing")),
         };
-        let message = match body.remove("status_msg") {
+        let message = match status_msg {
             Some(Value::String(message)) => Some(message),
             Some(Value::Null) | None => None,
             Some(_) => return Err(bad_shape("status_msg must be a string")),
@@ -139,7 +228,7 @@ mod tests {
     use super::*;
 
     fn parse(body: &Value) -> Result<Status, MatrixError> {
-        Said::parse(body.as_object().expect("an object").clone())?.check(8)
+        Said::parse(Content::deserialize(body).expect("any JSON will do"))?.check(8)
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{Uri, header};
+use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -17,25 +17,28 @@ use crate::http::client::auth::Authenticated;
 use crate::http::client::query::Parameters;
 use crate::http::client::{ClientApi, filter};
 use crate::http::error::MatrixError;
+use crate::http::front;
 
 /// The longest that a long-poll waits; a longer `timeout` is taken as this.
 const MAX_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// `GET`. The wait ends when the client goes (the engine's future is dropped) and when the server stops.
 pub(super) async fn get(
-    State(api): State<ClientApi>,
+    State(ClientApi(api)): State<ClientApi>,
     Authenticated(session): Authenticated,
     uri: Uri,
 ) -> Result<SyncBody, MatrixError> {
-    let request = {
+    let (mut request, filter) = {
         let parameters = Parameters::of(&uri);
-        // It lies in the buffer from which the request was read. When nothing does any more, the connection reads on in the same
-        // buffer, and does not take another 8 kB for as long as the long-poll waits.
-        drop(uri);
-        let mut request = parse(&parameters)?;
-        request.filter = filter::named_by(parameters.get("filter"), &api.engine, &session).await?;
-        request
+        (parse(&parameters)?, parameters.get("filter").map(Box::from))
     };
+    // It lies in the buffer from which the request was read. When nothing does any more, the connection reads on in the same
+    // buffer, and does not take another 8 kB for as long as the long-poll waits.
+    drop(uri);
+    if let Some(filter) = filter {
+        // On the heap: most have none, and it would take its place beside the wait.
+        request.filter = Box::pin(filter::named_by(filter, &api.engine, &session)).await?;
+    }
     let since = request.since.clone();
     // Pinned here: moved into the `select!`, it would be there twice.
     let mut answer = pin!(api.engine.sync(&session, request));
@@ -52,7 +55,7 @@ pub(super) async fn get(
 }
 
 /// All but the filter, which may have to be looked up.
-fn parse(parameters: &Parameters) -> Result<SyncRequest, MatrixError> {
+fn parse(parameters: &Parameters<'_>) -> Result<SyncRequest, MatrixError> {
     let timeout = parameters
         .get("timeout")
         .map_or(Ok(Duration::ZERO), parse_timeout)?;
@@ -146,7 +149,7 @@ impl IntoResponse for SyncBody {
         let events = self.presence.as_ref().map_or(0, |presence| presence.events.len());
         let mut body = Vec::with_capacity(ANSWER_BYTES + events * EVENT_BYTES);
         match serde_json::to_writer(&mut body, &self) {
-            Ok(()) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+            Ok(()) => front::json(body),
             // Memory does not refuse to be written, nor is there a key that is no text.
             Err(_) => MatrixError::Internal.into_response(),
         }
