@@ -95,3 +95,29 @@ impl Read {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderMap;
+    use futures_util::stream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_is_its_pieces_in_their_order_however_many() {
+        for pieces in [
+            &[][..],
+            &["abc"],
+            &["", "abc"],
+            &["a", "b"],
+            &["a", "", "bc", "d"],
+        ] {
+            let whole = pieces.concat();
+            let body = Body::from_stream(stream::iter(
+                pieces.iter().map(|piece| Ok::<_, MatrixError>(*piece)),
+            ));
+            let read = read(&HeaderMap::new(), body, whole.len()).await;
+            assert_eq!(read.expect("short enough"), whole, "{pieces:?}");
+        }
+    }
+}

@@ -48,7 +48,7 @@ pub(super) fn routes(engine: Engine, shutdown: CancellationToken) -> Routes {
     for prefix in PREFIXES {
         let base = format!("/_matrix/client/{prefix}");
         routes = routes
-            .route(&format!("{base}/sync"), get(sync::get))
+            .route(&format!("{base}/sync"), get(sync::Get))
             .route(&format!("{base}/account/whoami"), get(account::whoami));
         // A parameter of a route is never empty. What has an empty user id or filter id is, as in Synapse, refused for that.
         for user in ["{user_id}", ""] {

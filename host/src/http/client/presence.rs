@@ -272,4 +272,38 @@ mod tests {
             "{refused:?}"
         );
     }
+
+    #[test]
+    fn a_body_is_as_valid_as_any_json_is() {
+        let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let bodies = [
+            r#"{"presence":"online"} x"#.to_owned(),
+            r#"{"presence":"online","foo":"\ud800"}"#.to_owned(),
+            r#"{"presence":"online","foo":1e999}"#.to_owned(),
+            r#"{"presence":"online",}"#.to_owned(),
+            r#"{"presence" "online"}"#.to_owned(),
+            r"{1:2}".to_owned(),
+            r#"{"\u00e4":[{"presence":nul}]}"#.to_owned(),
+            format!(r#"{{"a":{}}}"#, deep(126)),
+            format!(r#"{{"a":{}}}"#, deep(127)),
+            deep(127),
+            deep(128),
+            r#"["\ud800"]"#.to_owned(),
+            "[1,]".to_owned(),
+            "1.5".to_owned(),
+            "-1".to_owned(),
+            "18446744073709551616".to_owned(),
+            "true".to_owned(),
+            "null".to_owned(),
+            r#""online""#.to_owned(),
+            "nul".to_owned(),
+            String::new(),
+        ];
+        for body in bodies {
+            let error = |result: serde_json::Result<()>| result.err().map(|error| error.to_string());
+            let as_any = serde_json::from_str::<Value>(&body).map(drop);
+            let as_content = serde_json::from_str::<Content>(&body).map(drop);
+            assert_eq!(error(as_content), error(as_any), "{body}");
+        }
+    }
 }

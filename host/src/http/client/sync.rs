@@ -6,13 +6,15 @@ use std::num::IntErrorKind;
 use std::pin::pin;
 use std::time::Duration;
 
-use axum::extract::State;
-use axum::http::Uri;
+use axum::extract::{FromRequestParts, Request};
+use axum::handler::Handler;
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Then, ready};
 use serde::Serialize;
 
 use crate::delivery::{PresenceEvent, PresenceFilter};
-use crate::engine::{SetPresence, SyncAnswer, SyncRequest};
+use crate::engine::{Session, SetPresence, SyncAnswer, SyncRequest};
 use crate::http::client::auth::Authenticated;
 use crate::http::client::query::Parameters;
 use crate::http::client::{ClientApi, filter};
@@ -23,35 +25,83 @@ use crate::http::front;
 const MAX_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// `GET`. The wait ends when the client goes (the engine's future is dropped) and when the server stops.
-pub(super) async fn get(
-    State(ClientApi(api)): State<ClientApi>,
-    Authenticated(session): Authenticated,
-    uri: Uri,
-) -> Result<SyncBody, MatrixError> {
-    let (mut request, filter) = {
-        let parameters = Parameters::of(&uri);
-        (parse(&parameters)?, parameters.get("filter").map(Box::from))
-    };
-    // It lies in the buffer from which the request was read. When nothing does any more, the connection reads on in the same
-    // buffer, and does not take another 8 kB for as long as the long-poll waits.
-    drop(uri);
-    if let Some(filter) = filter {
-        // On the heap: most have none, and it would take its place beside the wait.
-        request.filter = Box::pin(filter::named_by(filter, &api.engine, &session)).await?;
+///
+/// Not a function, which axum would call from a future that has room for the whole request beside the handler's: it would be
+/// held for as long as the long-poll waits. What asks is freed here before the wait begins.
+#[derive(Clone, Copy)]
+pub(super) struct Get;
+
+impl Handler<(), ClientApi> for Get {
+    type Future = Then<
+        BoxFuture<'static, Result<Asked, MatrixError>>,
+        BoxFuture<'static, Response>,
+        fn(Result<Asked, MatrixError>) -> BoxFuture<'static, Response>,
+    >;
+
+    fn call(self, request: Request, api: ClientApi) -> Self::Future {
+        let asked: BoxFuture<'static, _> = Box::pin(Asked::by(request, api));
+        asked.then(answer)
     }
+}
+
+/// A sync whose sender is known and whose parameters are valid.
+pub(super) struct Asked {
+    api: ClientApi,
+    session: Session,
+    request: SyncRequest,
+}
+
+impl Asked {
+    async fn by(request: Request, api: ClientApi) -> Result<Self, MatrixError> {
+        let (mut head, _) = request.into_parts();
+        let Authenticated(session) = Authenticated::from_request_parts(&mut head, &api).await?;
+        let (mut request, filter) = {
+            let parameters = Parameters::of(&head.uri);
+            (parse(&parameters)?, parameters.get("filter").map(Box::from))
+        };
+        // It lies in the buffer from which the request was read. When nothing does any more, the connection reads on in the same
+        // buffer, and does not take another 8 kB for as long as the long-poll waits.
+        drop(head);
+        if let Some(filter) = filter {
+            request.filter = filter::named_by(filter, &api.0.engine, &session).await?;
+        }
+        Ok(Self {
+            api,
+            session,
+            request,
+        })
+    }
+}
+
+fn answer(asked: Result<Asked, MatrixError>) -> BoxFuture<'static, Response> {
+    match asked {
+        Ok(asked) => Box::pin(wait(asked).map(IntoResponse::into_response)),
+        Err(error) => Box::pin(ready(error.into_response())),
+    }
+}
+
+/// Not an `async fn`: what it is given would be in the future twice.
+fn wait(asked: Asked) -> impl Future<Output = Result<SyncBody, MatrixError>> + Send {
+    let Asked {
+        api: ClientApi(api),
+        session,
+        request,
+    } = asked;
     let since = request.since.clone();
-    // Pinned here: moved into the `select!`, it would be there twice.
-    let mut answer = pin!(api.engine.sync(&session, request));
-    let answer = match since {
-        // Only an incremental sync waits; the first one has its answer at once.
-        None => answer.await?,
-        Some(since) => tokio::select! {
-            biased;
-            answer = answer.as_mut() => answer?,
-            () = api.shutdown.cancelled() => SyncAnswer { next_batch: since, events: Vec::new() },
-        },
-    };
-    Ok(SyncBody::from(answer))
+    async move {
+        // Pinned here: moved into the `select!`, it would be there twice.
+        let mut answer = pin!(api.engine.sync(&session, request));
+        let answer = match since {
+            // Only an incremental sync waits; the first one has its answer at once.
+            None => answer.await?,
+            Some(since) => tokio::select! {
+                biased;
+                answer = answer.as_mut() => answer?,
+                () = api.shutdown.cancelled() => SyncAnswer { next_batch: since, events: Vec::new() },
+            },
+        };
+        Ok(SyncBody::from(answer))
+    }
 }
 
 /// All but the filter, which may have to be looked up.
@@ -158,6 +208,8 @@ impl IntoResponse for SyncBody {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::Uri;
+
     use super::*;
 
     fn check(query: &'static str) -> Result<SyncRequest, MatrixError> {
