@@ -143,6 +143,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_preflight_says_which_methods_a_known_path_has() {
+        let allow = async |path| {
+            let (_, response) = ask(health::routes(), Method::OPTIONS, path).await;
+            response.headers().get(header::ALLOW).cloned()
+        };
+        assert_eq!(allow("/health").await.expect("a header Allow"), "GET,HEAD");
+        assert_eq!(allow("/nothing").await, None);
+    }
+
+    #[tokio::test]
     async fn only_the_listeners_resources_are_served() {
         for (path, expected) in [
             ("/health", StatusCode::OK),
