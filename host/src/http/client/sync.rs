@@ -48,7 +48,8 @@ impl Handler<(), ClientApi> for Get {
 pub(super) struct Asked {
     api: ClientApi,
     session: Session,
-    request: SyncRequest,
+    /// On the heap: it is moved twice, and each place would have its size.
+    request: Box<SyncRequest>,
 }
 
 impl Asked {
@@ -68,7 +69,7 @@ impl Asked {
         Ok(Self {
             api,
             session,
-            request,
+            request: Box::new(request),
         })
     }
 }
@@ -90,7 +91,7 @@ fn wait(asked: Asked) -> impl Future<Output = Result<SyncBody, MatrixError>> + S
     let since = request.since.clone();
     async move {
         // Pinned here: moved into the `select!`, it would be there twice.
-        let mut answer = pin!(api.engine.sync(&session, request));
+        let mut answer = pin!(api.engine.sync(&session, *request));
         let answer = match since {
             // Only an incremental sync waits; the first one has its answer at once.
             None => answer.await?,
