@@ -14,8 +14,8 @@ use axum::http::header::AUTHORIZATION;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, put};
 use axum::{Json, Router};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -79,9 +79,8 @@ async fn accept(listener: TcpListener) {
 }
 
 async fn connection(stream: TcpStream, routes: Router) {
-    let mut server = auto::Builder::new(TokioExecutor::new()).http1_only();
+    let mut server = http1::Builder::new();
     server
-        .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_DEADLINE)
         .max_buf_size(MAX_HEADER_BYTES)
