@@ -1,5 +1,6 @@
 //! How people hear of a change: positions, logs and waiting syncs. Knows no HTTP; which user may see which is told to it.
 
+mod by_user;
 mod destinations;
 mod event;
 mod filter;
