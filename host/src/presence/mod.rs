@@ -71,7 +71,7 @@ pub struct Expired {
 pub struct Presence {
     timing: Timing,
     users: Vec<User>,
-    /// Holds each user who has a timeout ahead once, at their earliest.
+    /// Holds each user who has a timeout ahead once, at their earliest or before it.
     timeouts: Timeouts,
 }
 
@@ -167,12 +167,13 @@ impl Presence {
     /// it to time out, an explicit [`set`](Self::set) ends it. A time after `now` is taken as `now`.
     pub fn restore(&mut self, user: UserKey, origin: Origin, presence: UserPresence, now: u64) {
         let timing = self.timing.of(user);
-        self.edit(user, |user| {
+        self.edit(user, &timing, |user| {
             *user = User::restored(&timing, origin, presence, now);
         });
     }
 
-    /// The earliest moment at which [`expire`](Self::expire) has something to do.
+    /// When [`expire`](Self::expire) is to be called next: at the earliest moment at which it has something to do, or
+    /// before it, for a user who has acted meanwhile. Then it finds that there is nothing to do yet.
     pub fn next_timeout(&self) -> Option<u64> {
         self.timeouts.next()
     }
@@ -185,9 +186,12 @@ impl Presence {
     /// Applies the timeouts that are due, and returns who is to be told of.
     pub fn expire(&mut self, now: u64) -> Expired {
         let mut expired = Expired::default();
-        // Each turn moves its user to a later moment than `now`, or takes them out.
-        while let Some(user) = self.timeouts.first_due(now) {
-            if self.update(user, now, |_| ()) == Change::WorthTelling {
+        // Each turn moves its user to their timeout; at that, to a later moment than `now`, or takes them out.
+        while let Some((turn, user)) = self.timeouts.first_turn(now) {
+            let due = self.users[user.index()].next_timeout(&self.timing.of(user));
+            if due != Some(turn) {
+                self.timeouts.put_off(user, due);
+            } else if self.update(user, now, |_| ()) == Change::WorthTelling {
                 expired.changed.push(user);
             } else if self.users[user.index()].needs_ping(&self.timing.of(user), now) {
                 self.told(user, now);
@@ -199,7 +203,7 @@ impl Presence {
 
     fn update(&mut self, key: UserKey, now: u64, event: impl FnOnce(&mut User)) -> Change {
         let timing = self.timing.of(key);
-        self.edit(key, |user| {
+        self.edit(key, &timing, |user| {
             let before = user.presence().clone();
             user.pass_time(&timing, now);
             event(user);
@@ -214,20 +218,18 @@ impl Presence {
     }
 
     fn told(&mut self, key: UserKey, now: u64) {
-        self.edit(key, |user| user.told(now));
+        let timing = self.timing.of(key);
+        self.edit(key, &timing, |user| user.told(now));
     }
 
     /// Changes a user's record, and keeps their timeout in step with it.
-    fn edit<T>(&mut self, key: UserKey, change: impl FnOnce(&mut User) -> T) -> T {
+    fn edit<T>(&mut self, key: UserKey, timing: &Timing, change: impl FnOnce(&mut User) -> T) -> T {
         if self.users.len() <= key.index() {
             self.users.resize_with(key.index() + 1, User::default);
         }
-        let timing = self.timing.of(key);
         let user = &mut self.users[key.index()];
-        let scheduled = user.next_timeout(&timing);
         let outcome = change(user);
-        self.timeouts
-            .reschedule(key, scheduled, user.next_timeout(&timing));
+        self.timeouts.reschedule(key, user.next_timeout(timing));
         outcome
     }
 }

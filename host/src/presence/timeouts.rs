@@ -151,39 +151,65 @@ fn longer_than(timeout: u64, since: u64) -> Option<u64> {
     since.checked_add(timeout)?.checked_add(1)
 }
 
-/// The users who have a timeout ahead, each once.
+/// The users who have a timeout ahead, each once: at their earliest timeout, or before it. Who acts puts their timeout off
+/// each time, and stays where they are here; when their turn comes, they are looked at, and put where they belong.
 #[derive(Debug, Default)]
-pub(super) struct Timeouts(BTreeSet<(u64, UserKey)>);
+pub(super) struct Timeouts {
+    turns: BTreeSet<(u64, UserKey)>,
+    /// When the turn of each user comes; [`NEVER`] of those who have none.
+    turn_of: Vec<u64>,
+}
+
+/// A timeout that is as late does not come.
+const NEVER: u64 = u64::MAX;
 
 impl Timeouts {
+    /// No later than the earliest timeout.
     pub(super) fn next(&self) -> Option<u64> {
-        self.0.first().map(|(at, _)| *at)
+        self.turns.first().map(|(at, _)| *at)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.turns.len()
     }
 
-    /// A user with a timeout that is due by `now`: the one with the earliest.
-    pub(super) fn first_due(&self, now: u64) -> Option<UserKey> {
-        self.0.first().filter(|(at, _)| *at <= now).map(|(_, user)| *user)
+    /// The user whose turn comes first, and when that is, if it has come by `now`. Their timeout may be later.
+    pub(super) fn first_turn(&self, now: u64) -> Option<(u64, UserKey)> {
+        self.turns.first().filter(|(at, _)| *at <= now).copied()
     }
 
-    pub(super) fn reschedule(&mut self, user: UserKey, from: Option<u64>, to: Option<u64>) {
-        if from == to {
-            return;
+    /// A user's earliest timeout is at `to`.
+    pub(super) fn reschedule(&mut self, user: UserKey, to: Option<u64>) {
+        let to = to.unwrap_or(NEVER);
+        let turn = self.turn_of.get(user.index()).copied().unwrap_or(NEVER);
+        if to < turn || (to == NEVER && turn < NEVER) {
+            self.put(user, turn, to);
         }
-        if let Some(at) = from {
-            self.0.remove(&(at, user));
+    }
+
+    /// The same, when the user's turn has come: the next comes at the timeout, and not before.
+    pub(super) fn put_off(&mut self, user: UserKey, to: Option<u64>) {
+        if let Some(turn) = self.turn_of.get(user.index()) {
+            self.put(user, *turn, to.unwrap_or(NEVER));
         }
-        if let Some(at) = to {
-            self.0.insert((at, user));
+    }
+
+    fn put(&mut self, user: UserKey, from: u64, to: u64) {
+        if self.turn_of.len() <= user.index() {
+            self.turn_of.resize(user.index() + 1, NEVER);
+        }
+        self.turn_of[user.index()] = to;
+        if from < NEVER {
+            self.turns.remove(&(from, user));
+        }
+        if to < NEVER {
+            self.turns.insert((to, user));
         }
     }
 
     #[cfg(test)]
     pub(super) fn entries(&self) -> Vec<(u64, UserKey)> {
-        self.0.iter().copied().collect()
+        self.turns.iter().copied().collect()
     }
 }
 
@@ -335,11 +361,24 @@ mod tests {
     #[test]
     fn a_user_has_at_most_one_entry() {
         let mut timeouts = Timeouts::default();
-        timeouts.reschedule(UserKey(7), None, Some(5));
-        timeouts.reschedule(UserKey(7), Some(5), Some(9));
-        timeouts.reschedule(UserKey(7), Some(9), Some(9));
-        assert_eq!(timeouts.entries(), [(9, UserKey(7))]);
-        timeouts.reschedule(UserKey(7), Some(9), None);
+        timeouts.reschedule(UserKey(7), Some(9));
+        timeouts.reschedule(UserKey(7), Some(5));
+        timeouts.reschedule(UserKey(7), Some(5));
+        assert_eq!(timeouts.entries(), [(5, UserKey(7))]);
+        timeouts.reschedule(UserKey(7), None);
         assert_eq!(timeouts.next(), None);
+    }
+
+    #[test]
+    fn who_puts_a_timeout_off_is_looked_at_at_the_old_one_and_then_at_the_new_one() {
+        let mut timeouts = Timeouts::default();
+        timeouts.reschedule(UserKey(7), Some(5));
+        timeouts.reschedule(UserKey(7), Some(9));
+        timeouts.reschedule(UserKey(8), Some(7));
+        assert_eq!(timeouts.first_turn(4), None);
+        assert_eq!(timeouts.first_turn(5), Some((5, UserKey(7))));
+        timeouts.put_off(UserKey(7), Some(9));
+        assert_eq!(timeouts.entries(), [(7, UserKey(8)), (9, UserKey(7))]);
+        assert_eq!(timeouts.first_turn(8), Some((7, UserKey(8))));
     }
 }

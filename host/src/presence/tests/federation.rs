@@ -123,7 +123,7 @@ fn a_remote_user_is_due_no_ping_and_has_one_timeout() {
     scene.now += SECOND;
     assert_eq!(scene.receive(update(Online)), Change::Quiet);
     assert!(!scene.user().currently_active);
-    assert_eq!(scene.presence.next_timeout(), Some(scene.now + TIMEOUT + 1));
+    assert_eq!(scene.timeout(), Some(scene.now + TIMEOUT + 1));
     scene.now += TIMEOUT;
     assert_eq!(scene.expire(), (0, 0));
 }

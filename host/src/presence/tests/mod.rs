@@ -91,6 +91,12 @@ impl Scene {
         told
     }
 
+    /// When time alone changes something next. The queue may hold an earlier moment.
+    fn timeout(&self) -> Option<u64> {
+        let timing = self.presence.timing.of(ALICE);
+        self.presence.users[ALICE.index()].next_timeout(&timing)
+    }
+
     fn user(&self) -> &UserPresence {
         self.presence.state(ALICE)
     }

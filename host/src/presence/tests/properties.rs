@@ -55,15 +55,25 @@ fn fire(presence: &mut Presence, from: u64, until: u64, outcome: &mut Outcome) {
     }
 }
 
-/// Each user's timeout is in the queue, once, and nothing else is.
+/// Each user who has a timeout is in the queue, once and no later than it, and nobody else is.
 fn assert_timeouts_in_step(presence: &Presence) {
-    let mut expected: Vec<_> = (0..)
+    let turns = presence.timeouts.entries();
+    for (turn, user) in &turns {
+        let timing = presence.timing.of(*user);
+        let timeout = presence.users[user.index()].next_timeout(&timing);
+        assert!(
+            timeout.is_some_and(|at| *turn <= at),
+            "{turn} for {timeout:?} of {user:?}"
+        );
+    }
+    let mut queued: Vec<_> = turns.into_iter().map(|(_, user)| user).collect();
+    queued.sort();
+    let with_timeout = (0..)
         .map(UserKey)
         .zip(&presence.users)
-        .filter_map(|(key, user)| Some((user.next_timeout(&presence.timing.of(key))?, key)))
-        .collect();
-    expected.sort();
-    assert_eq!(presence.timeouts.entries(), expected);
+        .filter(|(key, user)| user.next_timeout(&presence.timing.of(*key)).is_some());
+    let expected: Vec<_> = with_timeout.map(|(key, _)| key).collect();
+    assert_eq!(queued, expected);
 }
 
 proptest! {
