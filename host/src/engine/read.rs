@@ -110,9 +110,7 @@ impl Shared {
                 .collect()
         } else {
             self.metrics.read(Way::Full);
-            let mut contacts = rooms.contacts(reader);
-            contacts.retain(|user| streams.last_change(*user) > position);
-            contacts
+            rooms.contacts_of_whom(reader, |user| streams.last_change(user) > position)
         }
     }
 }

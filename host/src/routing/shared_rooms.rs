@@ -2,8 +2,11 @@
 
 use presence_router_api::SharedRoomPresence;
 
-use crate::directory::{Directory, ServerKey};
+use crate::directory::{Directory, RoomKey, ServerKey};
 use crate::presence::UserKey;
+
+/// Room is made for so many contacts at once, before it is known how many are wanted.
+const MANY: usize = 64;
 
 /// Answers who sees whom for sharing a room. Everybody sees themselves, always.
 #[derive(Clone, Copy)]
@@ -25,24 +28,39 @@ impl<'a> SharedRooms<'a> {
 
     /// Everybody whom `user` sees, and who sees `user`: sorted, themselves included.
     pub fn contacts(&self, user: UserKey) -> Vec<UserKey> {
-        let mut contacts = vec![user];
-        for members in self.circles(user) {
-            contacts.extend_from_slice(members);
+        self.contacts_of_whom(user, |_| true)
+    }
+
+    /// The contacts of `user` of whom something holds: sorted.
+    pub fn contacts_of_whom(&self, user: UserKey, holds: impl Fn(UserKey) -> bool) -> Vec<UserKey> {
+        let rooms = self.rooms(user);
+        // Who is in a room is among its members.
+        let alone = [user];
+        let alone = if rooms.is_empty() { &alone[..] } else { &[] };
+        let mut contacts = Vec::with_capacity(self.contacts_at_most(user).min(MANY));
+        for members in self.circles(user).chain([alone]) {
+            contacts.extend(members.iter().copied().filter(|contact| holds(*contact)));
         }
-        contacts.sort_unstable();
-        contacts.dedup();
+        if rooms.len() > 1 {
+            contacts.sort_unstable();
+            contacts.dedup();
+        }
         contacts
     }
 
     /// The members of each room of `user`, each list sorted; none when rooms do not count.
     pub fn circles(&self, user: UserKey) -> impl Iterator<Item = &'a [UserKey]> {
-        let rooms = if self.count() {
+        let directory = self.directory;
+        self.rooms(user).iter().map(move |room| directory.members(*room))
+    }
+
+    /// The rooms of `user` that count, sorted.
+    pub fn rooms(&self, user: UserKey) -> &'a [RoomKey] {
+        if self.count() {
             self.directory.rooms(user)
         } else {
             &[]
-        };
-        let directory = self.directory;
-        rooms.iter().map(move |room| directory.members(*room))
+        }
     }
 
     /// Whom `reader` sees now by a room, and did not at a position; sorted.
