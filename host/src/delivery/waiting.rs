@@ -1,6 +1,7 @@
 //! Long-polls that wait for news, by user.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -9,21 +10,38 @@ use crate::presence::{ByUser, UserKey};
 
 /// The users who wait.
 #[derive(Debug, Default)]
-pub struct Waiting(Mutex<ByUser<Entry>>);
+pub struct Waiting {
+    users: Mutex<ByUser<Entry>>,
+    /// How often users were woken so far.
+    wakings: AtomicU64,
+}
 
 #[derive(Debug)]
 struct Entry {
     news: Arc<Notify>,
     waiters: usize,
+    /// Which waking was the last that woke them.
+    waking: u64,
+}
+
+impl Entry {
+    /// Wakes those who wait, once each waking.
+    fn wake(&mut self, waking: u64) {
+        if self.waking != waking {
+            self.waking = waking;
+            self.news.notify_waiters();
+        }
+    }
 }
 
 impl Waiting {
     /// Registers a wait for news of one user. Register first, look for news second: then none is missed.
     pub fn register(self: &Arc<Self>, user: UserKey) -> Waiter {
-        let mut waiting = self.0.lock();
+        let mut waiting = self.users.lock();
         let entry = waiting.entry(user).or_insert_with(|| Entry {
             news: Arc::default(),
             waiters: 0,
+            waking: 0,
         });
         entry.waiters += 1;
         Waiter {
@@ -35,27 +53,37 @@ impl Waiting {
 
     /// How many users wait.
     pub fn user_count(&self) -> usize {
-        self.0.lock().len()
+        self.users.lock().len()
     }
 
     /// How many waits there are; a user may have several.
     pub fn waiter_count(&self) -> usize {
-        self.0.lock().values().map(|entry| entry.waiters).sum()
+        self.users.lock().values().map(|entry| entry.waiters).sum()
     }
 
-    /// Wakes those of the users who wait. Takes the shorter way: over the users, or over those who wait.
+    /// Wakes those of the users, who are sorted, who wait.
     pub fn wake_members(&self, users: &[UserKey]) {
-        let waiting = self.0.lock();
-        if waiting.len() < users.len() {
-            for (user, entry) in &*waiting {
-                if users.binary_search(user).is_ok() {
-                    entry.news.notify_waiters();
+        self.wake_groups(std::iter::once(users));
+    }
+
+    /// Wakes those who wait and are in one of these groups at least, each of which is sorted. Takes the shorter way with each:
+    /// over its users, or over those who wait.
+    pub fn wake_groups<'a>(&self, groups: impl Iterator<Item = &'a [UserKey]>) {
+        let waking = self.wakings.fetch_add(1, Ordering::Relaxed) + 1;
+        for users in groups {
+            // Let go of after each: who comes to wait meanwhile does not wait for all groups.
+            let mut waiting = self.users.lock();
+            if waiting.len() < users.len() {
+                for (user, entry) in &mut *waiting {
+                    if users.binary_search(user).is_ok() {
+                        entry.wake(waking);
+                    }
                 }
-            }
-        } else {
-            for user in users {
-                if let Some(entry) = waiting.get(user) {
-                    entry.news.notify_waiters();
+            } else {
+                for user in users {
+                    if let Some(entry) = waiting.get_mut(user) {
+                        entry.wake(waking);
+                    }
                 }
             }
         }
@@ -63,7 +91,7 @@ impl Waiting {
 
     /// Wakes everybody.
     pub fn wake_all(&self) {
-        for entry in self.0.lock().values() {
+        for entry in self.users.lock().values() {
             entry.news.notify_waiters();
         }
     }
@@ -86,7 +114,7 @@ impl Waiter {
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        let mut waiting = self.waiting.0.lock();
+        let mut waiting = self.waiting.users.lock();
         if let Some(entry) = waiting.get_mut(&self.user) {
             entry.waiters -= 1;
             if entry.waiters == 0 {
@@ -114,6 +142,29 @@ mod tests {
         waiting.wake_members(&[UserKey(1), UserKey(3), UserKey(4)]);
         assert!(timeout(Duration::from_secs(1), first).await.is_ok());
         assert!(timeout(Duration::from_secs(1), second).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_in_any_of_several_groups_is_woken_and_nobody_else() {
+        let waiting = Arc::new(Waiting::default());
+        for round in 0..3 {
+            let waiters: Vec<_> = (0..8).map(|user| waiting.register(UserKey(user))).collect();
+            let mut waits: Vec<_> = waiters
+                .iter()
+                .map(|waiter| Box::pin(waiter.news().notified()))
+                .collect();
+            for wait in &mut waits {
+                wait.as_mut().enable();
+            }
+            // One of more users than wait, and some of fewer.
+            let many: Vec<_> = (6..40).map(UserKey).collect();
+            let groups = [&[UserKey(1), UserKey(2)][..], &[UserKey(2)], &[], &many];
+            waiting.wake_groups(groups.into_iter());
+            for (user, wait) in waits.into_iter().enumerate() {
+                let woken = timeout(Duration::from_secs(1), wait).await.is_ok();
+                assert_eq!(woken, [1, 2, 6, 7].contains(&user), "{user} in round {round}");
+            }
+        }
     }
 
     #[test]

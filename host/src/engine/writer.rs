@@ -221,24 +221,20 @@ impl Shared {
             applied,
             ..
         } = outcome;
-        let waiting = &self.waiting;
-        {
+        // Who comes to wait after this looks for news after it.
+        if self.waiting.user_count() > 0 {
             let world = self.world.read();
-            let rooms = world.shared_rooms();
-            for user in &changed {
-                waiting.wake_members(&[*user]);
-                for members in rooms.circles(*user) {
-                    waiting.wake_members(members);
-                }
-            }
-            for room in changed_rooms {
-                waiting.wake_members(world.directory.members(room));
-            }
-        }
-        if !wake.is_empty() {
+            let shared_rooms = world.shared_rooms();
+            let mut rooms = changed_rooms;
+            rooms.extend(changed.iter().flat_map(|user| shared_rooms.rooms(*user)));
+            // Many of those who change are in the same rooms, whose members need to be woken once.
+            rooms.sort_unstable();
+            rooms.dedup();
             wake.sort_unstable();
             wake.dedup();
-            waiting.wake_members(&wake);
+            let members = rooms.iter().map(|room| world.directory.members(*room));
+            let groups = [&*changed, &*wake].into_iter().chain(members);
+            self.waiting.wake_groups(groups);
         }
         for feed in self.feeds().iter() {
             feed.mark(&changed);
