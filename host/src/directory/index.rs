@@ -31,8 +31,7 @@ pub struct Directory {
     ids: Vec<UserId>,
     /// The numbers, found by the ids.
     keys: HashTable<UserKey>,
-    /// Which users are this homeserver's, and can sync.
-    local: Vec<bool>,
+    standings: Vec<Standing>,
     /// The rooms of each user, sorted; without those that are excluded from presence.
     rooms: Vec<SmallVec<[RoomKey; ROOMS_IN_PLACE]>>,
     room_keys: HashTable<RoomKey>,
@@ -41,6 +40,15 @@ pub struct Directory {
     server_keys: HashMap<Arc<str>, ServerKey>,
     excluded: Vec<String>,
     hasher: DefaultHashBuilder,
+}
+
+/// What a user is to this homeserver.
+#[derive(Debug, Clone, Copy)]
+struct Standing {
+    /// Whether the id is of this homeserver.
+    ours: bool,
+    /// Whether they are this homeserver's, and can sync.
+    local: bool,
 }
 
 /// The numbers of so many rooms of a user take no more memory than where they would stand elsewhere.
@@ -77,7 +85,7 @@ impl Directory {
             server_name: Arc::from(server_name),
             ids: Vec::new(),
             keys: HashTable::new(),
-            local: Vec::new(),
+            standings: Vec::new(),
             rooms: Vec::new(),
             room_keys: HashTable::new(),
             rooms_by_key: Vec::new(),
@@ -94,12 +102,12 @@ impl Directory {
         match event {
             Event::UserAdded(user) => {
                 let key = self.key_or_insert(user);
-                self.local[key.0 as usize] = true;
+                self.standings[key.0 as usize].local = true;
                 None
             }
             Event::UserRemoved(user) => {
                 if let Some(key) = self.key(user.as_str()) {
-                    self.local[key.0 as usize] = false;
+                    self.standings[key.0 as usize].local = false;
                 }
                 None
             }
@@ -175,7 +183,10 @@ impl Directory {
         let (ids, hasher) = (&self.ids, &self.hasher);
         let hash = |key: &UserKey| hasher.hash_one(ids[key.0 as usize].as_str());
         self.keys.insert_unique(hash(&key), key, hash);
-        self.local.push(false);
+        self.standings.push(Standing {
+            ours: id.server_name() == &*self.server_name,
+            local: false,
+        });
         self.rooms.push(SmallVec::new());
         key
     }
@@ -208,10 +219,10 @@ impl Directory {
 
     /// The homeserver of a user, when it is another than this.
     pub fn remote_server_or_insert(&mut self, user: UserKey) -> Option<ServerKey> {
-        let server = self.ids.get(user.0 as usize)?.server_name();
-        if server == &*self.server_name {
+        if self.is_ours(user) {
             return None;
         }
+        let server = self.ids.get(user.0 as usize)?.server_name();
         if let Some(key) = self.server_keys.get(server) {
             return Some(*key);
         }
@@ -222,7 +233,7 @@ impl Directory {
     /// Gives back the memory that was taken for more to come.
     pub fn shrink_to_fit(&mut self) {
         self.ids.shrink_to_fit();
-        self.local.shrink_to_fit();
+        self.standings.shrink_to_fit();
         self.rooms.shrink_to_fit();
         self.rooms_by_key.shrink_to_fit();
         for room in &mut self.rooms_by_key {
@@ -280,7 +291,14 @@ impl Directory {
 
     /// Whether a user is this homeserver's, and can sync.
     pub fn is_local(&self, key: UserKey) -> bool {
-        self.local.get(key.0 as usize) == Some(&true)
+        let standing = self.standings.get(key.0 as usize);
+        standing.is_some_and(|standing| standing.local)
+    }
+
+    /// Whether the id of a user is of this homeserver.
+    pub fn is_ours(&self, key: UserKey) -> bool {
+        let standing = self.standings.get(key.0 as usize);
+        standing.is_some_and(|standing| standing.ours)
     }
 
     /// The id of a user.

@@ -174,8 +174,7 @@ impl World {
 
     /// Whether a user is of this homeserver.
     pub(super) fn is_mine(&self, user: UserKey) -> bool {
-        let id = self.directory.id(user);
-        id.is_some_and(|id| id.server_name() == &**self.directory.server_name())
+        self.directory.is_ours(user)
     }
 
     /// Whether nothing is known of somebody, and they are of another homeserver.
