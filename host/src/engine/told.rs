@@ -1,7 +1,8 @@
 //! What was told of each user last, so that the metrics can say what has changed and why. Changes nothing itself.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 
+use foldhash::fast::FixedState;
 use presence_router_api::PresenceState;
 
 use crate::directory::Directory;
@@ -118,9 +119,7 @@ impl Told {
 }
 
 fn short_hash(text: &str) -> u32 {
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    let [a, b, c, d, ..] = hasher.finish().to_le_bytes();
+    let [a, b, c, d, ..] = FixedState::default().hash_one(text).to_le_bytes();
     u32::from_le_bytes([a, b, c, d])
 }
 
