@@ -1,12 +1,13 @@
 //! Users whose changes a module has not routed yet. Nothing is lost: a user stays here until the module has answered
 //! for their newest state.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
 
+use foldhash::fast::FixedState;
 use tokio::time::Instant;
 
-use crate::presence::UserKey;
+use crate::presence::{ByUser, UserKey};
 
 /// How long the first batch that failed waits; doubled with each failure in a row.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -17,7 +18,7 @@ const MAX_RETRY: Duration = Duration::from_mins(1);
 /// there are.
 #[derive(Debug)]
 pub struct Dirty {
-    fresh: BTreeSet<UserKey>,
+    fresh: HashSet<UserKey, FixedState>,
     order: VecDeque<UserKey>,
     failed: Failed,
     retry_at: Option<Instant>,
@@ -43,7 +44,7 @@ enum Kind {
 /// Users in the order in which they failed.
 #[derive(Debug, Default)]
 struct Failed {
-    turns: HashMap<UserKey, u64>,
+    turns: ByUser<u64>,
     order: BTreeMap<u64, UserKey>,
     next_turn: u64,
 }
@@ -58,7 +59,7 @@ impl Batch {
 impl Default for Dirty {
     fn default() -> Self {
         Self {
-            fresh: BTreeSet::new(),
+            fresh: HashSet::default(),
             order: VecDeque::new(),
             failed: Failed::default(),
             retry_at: None,
