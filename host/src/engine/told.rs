@@ -6,7 +6,7 @@ use foldhash::fast::FixedState;
 use presence_router_api::PresenceState;
 
 use crate::directory::Directory;
-use crate::metrics::{Locality, NotifyReason, PresenceMetrics};
+use crate::metrics::{Locality, NotifyReason, PresenceMetrics, Tally};
 use crate::presence::{Presence, UserKey, UserPresence};
 
 /// What was told of all users. 16 bytes a user.
@@ -90,6 +90,7 @@ impl Told {
 
     /// These users' changes are being told.
     pub(super) fn tell(&mut self, users: &[UserKey], presence: &Presence, directory: &Directory) {
+        let mut tally = Tally::default();
         for user in users {
             let after = Entry::of(presence.state(*user));
             let before = std::mem::replace(self.entry(*user), after);
@@ -99,14 +100,17 @@ impl Told {
                 Locality::Remote
             };
             if let Some(reason) = before.reason(&after) {
-                self.metrics.told(locality, reason);
+                tally.told(locality, reason);
             }
             if before.state != after.state {
-                self.metrics.transition(locality, before.state, after.state);
+                tally.transition(locality, before.state, after.state);
             }
             self.known += usize::from(!before.known);
         }
-        self.metrics.known(self.known);
+        if !users.is_empty() {
+            self.metrics.told(&tally);
+            self.metrics.known(self.known);
+        }
     }
 
     fn entry(&mut self, user: UserKey) -> &mut Entry {

@@ -21,7 +21,7 @@ pub use crate::metrics::exposition::{CONTENT_TYPE, Exposition, InstallError, UPK
 pub use crate::metrics::http::{CLIENT_GONE, HttpMetrics, RouteMetrics, RunningRequest};
 pub use crate::metrics::module::{Health, Method, ModuleMetrics, Outcome, RunningCall};
 pub use crate::metrics::names::{ALL, Kind, Metric};
-pub use crate::metrics::presence::{Limited, Locality, NotifyReason, PresenceMetrics, Read};
+pub use crate::metrics::presence::{Limited, Locality, NotifyReason, PresenceMetrics, Read, Tally};
 pub use crate::metrics::received::{Entry, KeyFetch, Received, ReceivedMetrics};
 pub use crate::metrics::scrape::{OnScrape, on_scrape};
 pub use crate::metrics::sent::{Sent, SentMetrics};

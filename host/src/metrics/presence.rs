@@ -70,6 +70,31 @@ pub enum Locality {
 
 const LOCALITIES: [&str; 2] = ["local", "remote"];
 
+/// What many changes add up to. It is counted here and then told at once, for a metric that everybody counts with takes its
+/// time.
+#[derive(Debug, Default)]
+pub struct Tally {
+    reasons: [[u64; REASONS.len()]; LOCALITIES.len()],
+    transitions: [[[u64; STATES.len()]; STATES.len()]; LOCALITIES.len()],
+    /// By how many there are more in each state, or fewer.
+    users: [i32; STATES.len()],
+}
+
+impl Tally {
+    /// A change is told.
+    pub fn told(&mut self, of: Locality, reason: NotifyReason) {
+        self.reasons[of as usize][reason as usize] += 1;
+    }
+
+    /// A user's state has changed.
+    pub fn transition(&mut self, of: Locality, from: PresenceState, to: PresenceState) {
+        let (from, to) = (index(from), index(to));
+        self.transitions[of as usize][from][to] += 1;
+        self.users[from] -= 1;
+        self.users[to] += 1;
+    }
+}
+
 /// The handles of presence. Clones count the same.
 #[derive(Clone)]
 pub struct PresenceMetrics {
@@ -143,17 +168,24 @@ impl PresenceMetrics {
         self.strangers_refused.increment(refused as u64);
     }
 
-    /// A change is told.
-    pub fn told(&self, of: Locality, reason: NotifyReason) {
-        self.reasons[of as usize][reason as usize].increment(1);
-    }
-
-    /// A user's state has changed.
-    pub fn transition(&self, of: Locality, from: PresenceState, to: PresenceState) {
-        let (from, to) = (index(from), index(to));
-        self.transitions[of as usize][from][to].increment(1);
-        self.users[from].decrement(1.0);
-        self.users[to].increment(1.0);
+    /// Changes are told.
+    pub fn told(&self, tally: &Tally) {
+        for (counters, counts) in self.reasons.iter().zip(tally.reasons) {
+            for (counter, count) in counters.iter().zip(counts).filter(|(_, count)| *count > 0) {
+                counter.increment(count);
+            }
+        }
+        for (counters, counts) in self.transitions.iter().zip(tally.transitions) {
+            let cells = counters.iter().flatten().zip(counts.into_iter().flatten());
+            for (counter, count) in cells.filter(|(_, count)| *count > 0) {
+                counter.increment(count);
+            }
+        }
+        for (gauge, users) in self.users.iter().zip(tally.users) {
+            if users != 0 {
+                gauge.increment(f64::from(users));
+            }
+        }
     }
 
     /// A user is in this state from the start.
@@ -223,13 +255,15 @@ mod tests {
     fn each_is_counted_under_its_own_name() {
         let (recorder, exposition) = Exposition::for_test();
         let metrics = metrics::with_local_recorder(&recorder, PresenceMetrics::new);
+        let mut tally = Tally::default();
         for (at, state) in STATES.into_iter().enumerate() {
             assert_eq!(index(state), at, "{state}");
-            metrics.transition(Locality::Local, PresenceState::Busy, state);
+            tally.transition(Locality::Local, PresenceState::Busy, state);
         }
         for (number, (reason, _)) in REASONS.into_iter().enumerate() {
-            (0..=number).for_each(|_| metrics.told(Locality::Remote, reason));
+            (0..=number).for_each(|_| tally.told(Locality::Remote, reason));
         }
+        metrics.told(&tally);
         metrics.limited(Limited::Sync);
         metrics.read(Read::Full);
         let text = exposition.render();
