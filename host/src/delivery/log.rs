@@ -91,6 +91,18 @@ impl<T: Copy> Log<T> {
         self.range((Bound::Excluded(position), Bound::Unbounded))
     }
 
+    /// How many entries are after a position, counted up to a limit.
+    pub(super) fn count_after_at_most(&self, position: u64, limit: usize) -> usize {
+        let first = self.first_place(|at| at > position);
+        let in_order = self.places.range(first..).filter(|place| self.counts(place));
+        let count = in_order.take(limit).count();
+        if count == limit || self.out_of_order.is_empty() {
+            return count;
+        }
+        let after = (Bound::Excluded(position), Bound::Unbounded);
+        count + self.out_of_order.range(after).take(limit - count).count()
+    }
+
     /// The entries in a range of positions, oldest first.
     pub(super) fn range(
         &self,
@@ -282,6 +294,10 @@ mod tests {
             let mut users: Vec<_> = log.users().map(|(user, entry)| (user, (entry.position, entry.value))).collect();
             users.sort_unstable();
             prop_assert_eq!(users, plain.0.iter().map(|(user, entry)| (*user, *entry)).collect::<Vec<_>>());
+            let after = plain.range((Bound::Excluded(from), Bound::Unbounded)).len();
+            for limit in [0, 1, 5, 1_000] {
+                prop_assert_eq!(log.count_after_at_most(from, limit), after.min(limit));
+            }
             prop_assert_eq!(log.newest(), plain.0.values().map(|(at, _)| *at).max().unwrap_or(0));
         }
     }

@@ -95,7 +95,7 @@ impl Streams {
 
     /// How many users changed after a position, counted up to a limit.
     pub fn changed_after_at_most(&self, position: u64, limit: usize) -> usize {
-        self.changes.after(position).take(limit).count()
+        self.changes.count_after_at_most(position, limit)
     }
 
     /// Begins the logs of a module.

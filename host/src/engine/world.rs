@@ -76,15 +76,16 @@ impl World {
         users: impl Iterator<Item = UserKey>,
         now: u64,
     ) -> Vec<PresenceEvent> {
-        users
-            .filter_map(|user| {
-                let id = self.directory.id(user)?;
-                filter.admits(id.as_str()).then(|| PresenceEvent {
-                    sender: id.clone(),
-                    content: self.content(user, now),
-                })
+        // Most are admitted: a collection that is filtered would start small, and move its events again and again.
+        let mut events = Vec::with_capacity(users.size_hint().0);
+        events.extend(users.filter_map(|user| {
+            let id = self.directory.id(user)?;
+            filter.admits(id.as_str()).then(|| PresenceEvent {
+                sender: id.clone(),
+                content: self.content(user, now),
             })
-            .collect()
+        }));
+        events
     }
 
     /// Of users whom a module showed by the states that they had at a position, those who still have them. The others' new
