@@ -1,6 +1,7 @@
 //! What changes: presence, who shares a room with whom, and the logs. One lock is around all of it.
 
 use std::collections::HashMap;
+use std::hint::black_box;
 use std::sync::Arc;
 
 use presence_router_api::{PresenceState, SharedRoomPresence, UserId, UserPresenceState};
@@ -110,6 +111,12 @@ impl World {
         *state != PresenceState::Offline
             || status_msg.is_some()
             || (*last_active_ts > 0 && now.saturating_sub(*last_active_ts) < RECENTLY)
+    }
+
+    /// Looks at what is known of users who are about to be updated; see [`Presence::look_at`].
+    pub(super) fn look_at(&self, users: &[UserKey]) {
+        let look = |user: &UserKey| self.presence.look_at(*user) ^ self.streams.last_change(*user);
+        black_box(users.iter().map(look).fold(0, |seen, look| seen ^ look));
     }
 
     /// Notes a change worth telling, and that it is to be sent to homeservers with people who share a room.

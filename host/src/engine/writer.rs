@@ -25,6 +25,8 @@ pub(super) const QUEUE: usize = 8_192;
 const BATCH: usize = 1_024;
 /// How long a change waits for others that are at hand, at most.
 const GATHER: Duration = Duration::from_millis(1);
+/// How many users are looked at before they are updated. What is known of so many fits into the nearest cache.
+const AHEAD: usize = 64;
 /// The longest sleep: somebody may have set the clock meanwhile.
 const MAX_SLEEP: Duration = Duration::from_secs(30);
 
@@ -308,14 +310,18 @@ fn apply(world: &mut World, command: Command, now: u64, outcome: &mut Outcome) {
             outcome.note(user, change);
         }
         Command::SetByModule { updates, done } => {
-            for update in updates {
-                let user = world.directory.key_or_insert(&update.user_id);
-                let origin = world.origin(user);
-                let status_msg = update.status_msg.as_deref();
-                let change = world
-                    .presence
-                    .set_by_module(user, origin, update.state, status_msg, now);
-                outcome.note(user, change);
+            for updates in updates.chunks(AHEAD) {
+                let key = |update: &PresenceUpdate| world.directory.key_or_insert(&update.user_id);
+                let users: Vec<_> = updates.iter().map(key).collect();
+                world.look_at(&users);
+                for (user, update) in users.into_iter().zip(updates) {
+                    let origin = world.origin(user);
+                    let status_msg = update.status_msg.as_deref();
+                    let change = world
+                        .presence
+                        .set_by_module(user, origin, update.state, status_msg, now);
+                    outcome.note(user, change);
+                }
             }
             outcome.stored.push(done);
         }

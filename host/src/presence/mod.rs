@@ -93,6 +93,14 @@ impl Presence {
             .map_or(&UserPresence::OFFLINE, User::presence)
     }
 
+    /// Looks at the records of a user that an update will need, and leaves them as they are. Done for some users before
+    /// their updates, it has the processor fetch from memory side by side what it would fetch one after the other. The outcome
+    /// says nothing; it is to be used by [`black_box`](std::hint::black_box).
+    pub fn look_at(&self, user: UserKey) -> u64 {
+        let record = self.users.get(user.index()).map_or(0, User::look_at);
+        record ^ self.timeouts.turn_of(user)
+    }
+
     /// A client sets the presence of its device, and the status message of its user: a message that is
     /// absent or empty clears it.
     pub fn set(

@@ -178,10 +178,15 @@ impl Timeouts {
         self.turns.first().filter(|(at, _)| *at <= now).copied()
     }
 
+    /// When a user's turn comes.
+    pub(super) fn turn_of(&self, user: UserKey) -> u64 {
+        self.turn_of.get(user.index()).copied().unwrap_or(NEVER)
+    }
+
     /// A user's earliest timeout is at `to`.
     pub(super) fn reschedule(&mut self, user: UserKey, to: Option<u64>) {
         let to = to.unwrap_or(NEVER);
-        let turn = self.turn_of.get(user.index()).copied().unwrap_or(NEVER);
+        let turn = self.turn_of(user);
         if to < turn || (to == NEVER && turn < NEVER) {
             self.put(user, turn, to);
         }

@@ -123,6 +123,16 @@ impl User {
         Self { presence, basis }
     }
 
+    /// Looks at all that the record consists of. The outcome says nothing.
+    pub(super) fn look_at(&self) -> u64 {
+        let message = self.presence.status_msg.as_ref().map_or(0, Arc::strong_count) as u64;
+        let device = match &self.basis {
+            Basis::Local(devices) => devices.iter().next().map_or(0, |device| device.last_seen),
+            Basis::Remote => 0,
+        };
+        message ^ device
+    }
+
     pub(super) fn presence(&self) -> &UserPresence {
         &self.presence
     }
