@@ -12,6 +12,7 @@ use presence_router_api::UserId;
 use smallvec::SmallVec;
 
 use crate::directory::joins::Joins;
+use crate::directory::membership::{Joined, MembershipChange};
 use crate::directory::room::Room;
 use crate::directory::source::Event;
 use crate::presence::UserKey;
@@ -53,28 +54,6 @@ struct Standing {
 
 /// The numbers of so many rooms of a user take no more memory than where they would stand elsewhere.
 const ROOMS_IN_PLACE: usize = 4;
-
-/// Somebody came or went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MembershipChange {
-    /// Who.
-    pub user: UserKey,
-    /// The room.
-    pub room: RoomKey,
-    /// Whether they came, and whether that counts.
-    pub joined: Joined,
-}
-
-/// What kind of change it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Joined {
-    /// They came, into a room that counts.
-    Seen,
-    /// They came into a room that is excluded from presence.
-    Unseen,
-    /// They have gone.
-    Left,
-}
 
 impl Directory {
     /// Nobody and nothing yet. Sharing one of the `excluded` rooms shows nobody's presence.

@@ -4,12 +4,14 @@
 
 mod index;
 mod joins;
+mod membership;
 mod room;
 mod roster_changes;
 mod source;
 mod static_source;
 mod tokens;
 
-pub use crate::directory::index::{Directory, Joined, MembershipChange, RoomKey, ServerKey};
+pub use crate::directory::index::{Directory, RoomKey, ServerKey};
+pub use crate::directory::membership::{Joined, MembershipChange};
 pub use crate::directory::source::{Event, Revocation, Source, TokenOwner, Told};
 pub use crate::directory::static_source::{Replaced, StaticSource};
