@@ -1,5 +1,6 @@
 """Bars about what arrives: how late, and for how much CPU, beside Synapse and Prosody."""
 
+import statistics
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from synapse import synapse
 SYNAPSE_RATE = 24
 SYNCERS = 50
 WRITERS = 16
+ROUNDS = 3
 XMPP = Path(__file__).resolve().parent / "xmpp.py"
 
 
@@ -23,14 +25,18 @@ def latency(work):
     report = Report()
     table = Table(
         "Update to delivery, 50 syncers in a room of 200, 16 connections",
-        ["server", "updates/s", "deliveries/s", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms", "cores"],
+        [
+            *("server", "updates/s", "deliveries/s", "p50 ms", "p90 ms", "p99 ms", "p99.9 ms", "max ms", "cores"),
+            "cores taken from the machine",
+        ],
         [],
     )
     # One after the other: what an idle Synapse still does would show at these times.
     with ours(work, audience=1) as mine:
         put(work, mine, layouts.HALL, WRITERS, seconds=2)
         rate = 10 * SYNAPSE_RATE
-        runs = [put(work, mine, layouts.HALL, WRITERS, seconds=12, warmup=3, rate=rate, syncers=SYNCERS)]
+        load = {"warmup": 2, "rate": rate, "syncers": SYNCERS}
+        runs = [put(work, mine, layouts.HALL, WRITERS, seconds=5, **load) for _ in range(ROUNDS)]
     with synapse(work, audience=1) as other:
         put(work, other, layouts.HALL, WRITERS, seconds=4)
         runs.append(put(work, other, layouts.HALL, WRITERS, seconds=12, warmup=3, rate=SYNAPSE_RATE, syncers=SYNCERS))
@@ -38,11 +44,18 @@ def latency(work):
         times = run["sync"]["delivery_latency"]
         row = [run["label"], run["updates_per_s"], run["sync"]["deliveries_per_s"]]
         row += [times[name] for name in ("p50_ms", "p90_ms", "p99_ms", "p999_ms", "max_ms")]
-        table.rows.append([*row, cpu_seconds(run) / run["seconds"]])
+        table.rows.append([*row, cpu_seconds(run) / run["seconds"], run["stolen_cpu_cores"]])
     report.runs = runs
     report.tables.append(table)
+    report.notes.append(
+        "The median of our rounds counts. What is taken from a virtual machine (stolen, in the kernel's words) is given to others: "
+        "whatever runs then, waits."
+    )
     what = "p99 from update to delivery, 240 updates/s to 50 syncers"
-    report.figures = [at_most("peer-latency", what, delivery_p99(runs[0]), 5, "ms", kept(runs[0]))]
+    rounds = runs[:ROUNDS]
+    all_kept = next((kept(run) for run in rounds if kept(run)), "")
+    figure = statistics.median(delivery_p99(run) for run in rounds)
+    report.figures = [at_most("peer-latency", what, figure, 5, "ms", all_kept)]
     return report
 
 

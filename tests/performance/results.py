@@ -86,6 +86,7 @@ class Report:
             "notes": self.notes,
             "others_cpu_cores": self.most("other_cpu_cores"),
             "generator_cpu_cores": self.most("generator_cpu_cores"),
+            "stolen_cpu_cores": self.most("stolen_cpu_cores"),
             "runs": self.runs,
         }
 
@@ -95,14 +96,14 @@ class Report:
 
 
 def disturbance(result):
-    """What to say of a result that other programs have had a part in; nothing when they have not."""
-    others = result["others_cpu_cores"]
-    if others is None or others < QUIET_CORES:
-        return ""
-    return (
-        f"The machine was not quiet: other programs took up to {others:.1f} of {result['machine']['cores']} cores. "
-        "Measure again when it is."
-    )
+    """What to say of a result that others have had a part in, other programs or other machines; nothing when they have not."""
+    cores = result["machine"]["cores"]
+    said = []
+    for name, what in (("others_cpu_cores", "other programs took"), ("stolen_cpu_cores", "other virtual machines took")):
+        taken = result.get(name)
+        if taken is not None and taken >= QUIET_CORES:
+            said.append(f"{what} up to {taken:.1f} of {cores} cores")
+    return f"The machine was not quiet: {' and '.join(said)} in a run. Measure again when it is." if said else ""
 
 
 def store(directory, name, result):

@@ -7,7 +7,7 @@ import layouts
 import load
 import page
 import updates
-from results import Table, at_least, at_most, show
+from results import Table, at_least, at_most, disturbance, show
 
 
 class Figures(unittest.TestCase):
@@ -43,6 +43,14 @@ class Figures(unittest.TestCase):
 
     def test_rounds_are_compared_in_pairs(self):
         self.assertEqual(updates.paired(float, [10, 40, 90], [1, 2, 3]), 20)
+
+    def test_who_has_had_a_part_in_a_result_is_told_of(self):
+        result = {"machine": {"cores": 4}, "others_cpu_cores": 0.1, "stolen_cpu_cores": 0.2}
+        self.assertEqual(disturbance(result), "")
+        result["stolen_cpu_cores"] = 0.8
+        self.assertIn("other virtual machines took up to 0.8 of 4 cores", disturbance(result))
+        result["others_cpu_cores"] = 1.5
+        self.assertIn("other programs took up to 1.5 of 4 cores and other virtual machines", disturbance(result))
 
     def test_a_latency_at_another_load_than_was_offered_misses_its_bar(self):
         behind, kept = ({"updates_per_s": rate, "offered_rate": 240} for rate in (200, 239))
