@@ -1,10 +1,11 @@
 //! What has been handed over and is not yet on disk: the newest of each, so it is bounded by the number of users,
 //! rooms, modules, homeservers, and pairs of a module or a homeserver with a user. Knows no SQL and no thread.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
 
+use foldhash::quality::RandomState;
 use presence_router_api::UserId;
 
 use super::records::{
@@ -14,6 +15,9 @@ use super::rows::{Reserved, Snapshot};
 
 /// How many rooms go into a transaction: at the first start there may be very many.
 const MAX_ROOMS: usize = 8_192;
+
+/// Ids are hashed for each change. Who makes them up does not know by what, as that is another number in each map.
+type HashMap<K, V> = std::collections::HashMap<K, V, RandomState>;
 
 #[derive(Default)]
 pub(super) struct Pending {
