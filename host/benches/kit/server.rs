@@ -11,7 +11,7 @@ use presence_router::config;
 use presence_router::delivery::SyncToken;
 use presence_router::engine::{Engine, Session, SetPresence, Setup, SyncRequest};
 use presence_router::metrics::Exposition;
-use presence_router::modules::{Opened, Services};
+use presence_router::modules::{Opened, ServiceError, Services};
 use presence_router::storage::{Location, Storage};
 use presence_router_api::{PresenceState, PresenceUpdate};
 use tokio::runtime::{Builder, Runtime};
@@ -24,6 +24,8 @@ use crate::kit::people::{People, user};
 
 /// How long somebody waits for news.
 const LONG: Duration = Duration::from_mins(30);
+/// How many batches may wait for the database, while the next are delivered.
+const STORING: usize = 8;
 /// Longer than any batch takes.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -73,6 +75,8 @@ pub(crate) struct Server {
 pub(crate) struct Batch {
     pub(crate) updates: Vec<PresenceUpdate>,
     pub(crate) events: usize,
+    /// One of those who change, and what they say then.
+    witness: Option<(usize, String)>,
 }
 
 impl Server {
@@ -159,35 +163,65 @@ impl Server {
         };
         // Where the users of a batch are not those of the one before, the state may be what it was: the message is not.
         let status_msg = Some(batch.to_string());
-        let update = |number| PresenceUpdate {
-            user_id: user(number),
-            state,
-            status_msg: status_msg.clone(),
+        let mut witness = None;
+        let update = |number| {
+            witness = Some((number, batch.to_string()));
+            PresenceUpdate {
+                user_id: user(number),
+                state,
+                status_msg: status_msg.clone(),
+            }
         };
         Batch {
             updates: users.map(update).collect(),
             events,
+            witness,
         }
     }
 
-    /// Brings batches to those who wait, one after the other: the next begins when the one before was delivered, and stored.
+    /// Brings batches to those who wait, one after the other: the next begins when the one before can be seen, and was
+    /// delivered. A few may wait for the database. In the end all are stored.
     pub(crate) async fn deliver(&self, batches: Vec<Batch>) {
         let mut expected = self.delivered.events.load(Ordering::Relaxed);
-        for Batch { updates, events } in batches {
+        let mut storing = JoinSet::new();
+        for Batch {
+            updates,
+            events,
+            witness,
+        } in batches
+        {
             self.clock.0.fetch_add(1, Ordering::Relaxed);
             expected += events;
+            storing.spawn(self.services.set_presence_for_users(updates));
             let delivered = async {
-                let set = self.services.set_presence_for_users(updates).await;
-                set.expect("the changes are made");
+                if let Some((number, message)) = witness {
+                    self.says(number, &message).await;
+                }
                 while self.delivered.events.load(Ordering::Relaxed) < expected {
                     self.delivered.more.notified().await;
                 }
+                store(&mut storing, STORING).await;
             };
             let delivered = tokio::time::timeout(PATIENCE, delivered).await;
             delivered.expect("what has changed is delivered");
         }
+        let stored = tokio::time::timeout(PATIENCE, store(&mut storing, 0)).await;
+        stored.expect("what has changed is stored");
         let all = self.delivered.events.load(Ordering::Relaxed);
         assert_eq!(all, expected, "each event is delivered once");
+    }
+
+    /// Waits until a user says this.
+    async fn says(&self, number: usize, message: &str) {
+        let (session, user) = (self.session(number).await, user(number));
+        loop {
+            let seen = self.engine.presence_of(&session, &user).await;
+            let seen = seen.expect("everybody sees themselves").status_msg;
+            if seen.as_deref() == Some(message) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     /// What it takes of the processor to deliver batches: all but the storage, and all.
@@ -203,6 +237,15 @@ impl Server {
         // First: a server that has ended answers a sync at once.
         self.listeners.into_inner().shutdown().await;
         self.engine.shutdown(PATIENCE).await;
+    }
+}
+
+/// Waits until so few batches at most wait for the database.
+async fn store(storing: &mut JoinSet<Result<(), ServiceError>>, most: usize) {
+    while storing.len() > most
+        && let Some(stored) = storing.join_next().await
+    {
+        stored.expect("no panic").expect("the changes are made");
     }
 }
 
