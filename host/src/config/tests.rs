@@ -96,6 +96,18 @@ fn a_server_name_is_all_that_is_needed() {
 }
 
 #[test]
+fn the_number_of_threads_is_read_and_bounded() {
+    let of = |text: &str| config(&format!("server_name: a\n{text}")).worker_threads.get();
+    assert_eq!(
+        (of(""), of("worker_threads: 4"), of("worker_threads: 1024")),
+        (1, 4, 1024)
+    );
+    assert_snapshot!(check("server_name: a\nworker_threads: 0"), @"worker_threads: 0 is out of range; write an integer from 1 to 1024 (homeserver.yaml:2)");
+    assert_snapshot!(check("server_name: a\nworker_threads: 1025"), @"worker_threads: 1025 is out of range; write an integer from 1 to 1024 (homeserver.yaml:2)");
+    assert_snapshot!(check("server_name: a\nworker_threads: many"), @"worker_threads: expected an integer, found a string (homeserver.yaml:2)");
+}
+
+#[test]
 fn the_server_name_is_required_and_checked() {
     assert_snapshot!(check("log: {}"), @r#"server_name: missing; add a line such as "server_name: example.org" (homeserver.yaml)"#);
     assert_snapshot!(check("server_name:"), @r#"server_name: missing; add a line such as "server_name: example.org" (homeserver.yaml:1)"#);

@@ -1,4 +1,4 @@
-//! Something of each of some users. Takes memory in proportion to how many they are, whoever they are.
+//! Something of each of some users. Takes memory in proportion to the most that there were, whoever they are.
 
 use crate::presence::{ByUser, UserKey};
 

@@ -210,6 +210,11 @@ impl Destinations {
         }
     }
 
+    /// Whether something is to be stored.
+    pub fn has_unsaved(&self) -> bool {
+        !self.unsaved.is_empty()
+    }
+
     /// Takes what is to be stored. Whoever takes it does so.
     pub fn take_unsaved(&mut self) -> Vec<(ServerKey, UserKey, Because)> {
         let unsaved = std::mem::take(&mut self.unsaved).into_iter();

@@ -62,6 +62,14 @@ impl Shared {
                     asked.push((Arc::clone(feed), Wanted::Of(missed)));
                 }
             }
+            // Of one that is not there any more, what is in the logs is told.
+            let is_gone = |module: &ModuleTag| feeds.iter().all(|feed| feed.tag() != *module);
+            let gone = owed.iter().filter(|module| is_gone(module));
+            let told = gone.filter(|module| token.cursor(**module).owes == Owes::News);
+            answers.extend(told.map(|module| Fetched {
+                module: *module,
+                users: Some(Vec::new()),
+            }));
             world.streams.position()
         };
         answers.extend(self.fetch(session.reader(), asked).await);

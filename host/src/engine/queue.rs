@@ -9,9 +9,16 @@ use crate::engine::writer::Command;
 
 #[derive(Debug)]
 pub(super) struct Queue {
-    waiting: Mutex<VecDeque<Command>>,
+    waiting: Mutex<Waiting>,
     places: Semaphore,
     news: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    commands: VecDeque<Command>,
+    /// Nothing is taken any more. Beside the commands: what is put in is in before it is closed, or not at all.
+    is_closed: bool,
 }
 
 /// Nothing is taken any more.
@@ -39,8 +46,7 @@ impl Queue {
     pub(super) async fn send(&self, command: Command) -> Result<(), Closed> {
         let place = self.places.acquire().await.map_err(|_| Closed)?;
         place.forget();
-        self.put(command);
-        Ok(())
+        self.put(command)
     }
 
     /// Does not wait.
@@ -50,13 +56,19 @@ impl Queue {
             Err(TryAcquireError::NoPermits) => return Err(NotSent::Full(command)),
             Err(TryAcquireError::Closed) => return Err(NotSent::Closed),
         }
-        self.put(command);
-        Ok(())
+        self.put(command).map_err(|Closed| NotSent::Closed)
     }
 
-    fn put(&self, command: Command) {
-        self.waiting.lock().push_back(command);
+    fn put(&self, command: Command) -> Result<(), Closed> {
+        {
+            let mut waiting = self.waiting.lock();
+            if waiting.is_closed {
+                return Err(Closed);
+            }
+            waiting.commands.push_back(command);
+        }
         self.news.notify_one();
+        Ok(())
     }
 
     /// Waits until something was put in since this was last waited for.
@@ -67,15 +79,15 @@ impl Queue {
     /// Moves the oldest commands, at most `limit`, into an empty batch.
     pub(super) fn take(&self, batch: &mut Vec<Command>, limit: usize) {
         let mut waiting = self.waiting.lock();
-        let taken = limit.min(waiting.len());
-        batch.extend(waiting.drain(..taken));
+        let taken = limit.min(waiting.commands.len());
+        batch.extend(waiting.commands.drain(..taken));
         drop(waiting);
         self.places.add_permits(taken);
     }
 
     /// How many wait.
     pub(super) fn len(&self) -> usize {
-        self.waiting.lock().len()
+        self.waiting.lock().commands.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -84,6 +96,22 @@ impl Queue {
 
     /// Takes nothing any more. What waits for a place hears of it.
     pub(super) fn close(&self) {
+        self.waiting.lock().is_closed = true;
         self.places.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_has_a_place_when_it_is_closed_does_not_put_anything_in() {
+        let queue = Queue::new(1);
+        let place = queue.places.acquire().await.expect("is open");
+        place.forget();
+        queue.close();
+        assert!(queue.put(Command::Directory(Vec::new())).is_err());
+        assert!(queue.is_empty());
     }
 }

@@ -1,6 +1,7 @@
 //! The task that changes things: takes all that is at hand, applies it in order, tells who must hear. The more there is to do,
 //! the less each costs.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use crate::storage::{WriteError, Writes};
 pub(super) const QUEUE: usize = 8_192;
 /// How many are applied at a time.
 const BATCH: usize = 1_024;
-/// How long a change waits for others that are at hand, at most.
+/// How long others are waited for that are at hand, give or take a turn of all tasks that can run.
 const GATHER: Duration = Duration::from_millis(1);
 /// How many users are looked at before they are updated. What is known of so many fits into the nearest cache.
 const AHEAD: usize = 64;
@@ -127,7 +128,11 @@ pub(super) async fn run(mut writer: Writer, shared: Arc<Shared>) {
             }
         }
         gather(&shared.commands).await;
-        writer.apply(&shared);
+        let applied = catch_unwind(AssertUnwindSafe(|| writer.apply(&shared)));
+        if applied.is_err() {
+            // The panic is logged. Who waits for what was at hand hears that it was not done; what comes next is.
+            writer.batch.clear();
+        }
     }
     // What was taken is applied: a client that was told so may rely on it.
     shared.commands.close();
@@ -136,8 +141,8 @@ pub(super) async fn run(mut writer: Writer, shared: Arc<Shared>) {
     }
 }
 
-/// Lets those go first who are about to bring a change: the tasks that can run. As long as they bring some, but for
-/// [`GATHER`] at most.
+/// Lets those go first who are about to bring a change: the tasks that can run, each a turn. Again as long as they bring some,
+/// for about [`GATHER`].
 async fn gather(commands: &Queue) {
     let began = Instant::now();
     let mut before = None;
@@ -182,7 +187,8 @@ impl Writer {
             ..Outcome::default()
         };
         let timeouts = outcome.changed.len();
-        if batch.is_empty() && timeouts == 0 && pings.is_empty() {
+        let is_quiet = batch.is_empty() && timeouts == 0 && pings.is_empty();
+        if is_quiet && !world.destinations.has_unsaved() {
             return;
         }
         let updates = batch.iter().map(Command::updates).sum::<usize>() + timeouts;

@@ -8,8 +8,9 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use rusqlite::Connection;
 
@@ -19,6 +20,8 @@ pub(super) const LONG_LOG: i64 = 4_096;
 const LITTLE: i64 = 256;
 /// How often what has come meanwhile is brought too. A disk that is slower than what comes never brings all.
 const TURNS: usize = 8;
+/// After how long it is tried again, when somebody else was at it.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// A handle to the thread, which ends when this is dropped.
 #[derive(Debug)]
@@ -48,12 +51,12 @@ impl Checkpoints {
         })
     }
 
-    /// All that is in the log now is to be brought into the database. Does not wait for it.
-    pub(super) fn begin(&self) {
-        if let Some(begin) = &self.begin {
-            // When one waits to begin, that is the one.
-            let _ = begin.try_send(());
-        }
+    /// All that is in the log now is to be brought into the database. Does not wait for it; says whether the thread is there, and
+    /// will do so.
+    pub(super) fn begin(&self) -> bool {
+        // When one waits to begin, that is the one.
+        let begun = self.begin.as_ref().map(|begin| begin.try_send(()));
+        matches!(begun, Some(Ok(()) | Err(TrySendError::Full(()))))
     }
 
     /// Whether the log has become long, and most of it is in the database. Says so once.
@@ -81,37 +84,56 @@ struct Checkpointer {
 
 impl Checkpointer {
     fn run(self, asked: &Receiver<()>) {
-        while asked.recv().is_ok() {
+        let (mut pages, mut again) = (0, false);
+        loop {
+            let wait = if again { AGAIN_AFTER } else { Duration::MAX };
+            match asked.recv_timeout(wait) {
+                Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            again = false;
             for _ in 0..TURNS {
-                match checkpoint(&self.connection, &self.name) {
-                    Some(Log { pages, left }) if left <= LITTLE => {
-                        self.is_log_long.store(pages >= LONG_LOG, Ordering::Relaxed);
-                        break;
-                    }
-                    Some(_) => {}
-                    None => break,
+                let Some(checkpointed) = checkpoint(&self.connection, &self.name) else {
+                    break;
+                };
+                let Checkpointed::Pages(brought) = checkpointed else {
+                    again = true;
+                    break;
+                };
+                let came = came(pages, brought);
+                pages = brought;
+                // What comes in another turn of so few pages is as little.
+                if came <= LITTLE {
+                    self.is_log_long.store(pages >= LONG_LOG, Ordering::Relaxed);
+                    break;
                 }
             }
         }
     }
 }
 
-/// The log after a turn.
-pub(super) struct Log {
-    /// How long it is.
-    pages: i64,
-    /// How many of its pages are not in the database.
-    left: i64,
+/// How many pages have come to a log that had so many before, and was begun anew when it has fewer now.
+fn came(before: i64, now: i64) -> i64 {
+    if now >= before { now - before } else { now }
 }
 
-/// Brings what is in the log into the database, and waits until the disk has both, so that a power cut does not take it. What
-/// cannot be brought now, for somebody reads it, is later. `None` when it failed, which is logged.
-pub(super) fn checkpoint(connection: &Connection, database: &str) -> Option<Log> {
+/// What has become of a turn.
+pub(super) enum Checkpointed {
+    /// So many pages, all that were in the log when it began, are in the database.
+    Pages(i64),
+    /// Somebody else is at it, or reads what is older.
+    Busy,
+}
+
+/// Brings what is in the log into the database, and waits until the disk has both, so that a power cut does not take it.
+/// `None` when it failed, which is logged.
+pub(super) fn checkpoint(connection: &Connection, database: &str) -> Option<Checkpointed> {
     let checkpointed = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
-        let (pages, brought): (i64, i64) = (row.get(1)?, row.get(2)?);
-        Ok(Log {
-            pages,
-            left: pages - brought,
+        let (busy, pages, brought): (bool, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(if busy || brought < pages {
+            Checkpointed::Busy
+        } else {
+            Checkpointed::Pages(pages)
         })
     });
     checkpointed
@@ -123,4 +145,16 @@ pub(super) fn checkpoint(connection: &Connection, database: &str) -> Option<Log>
             );
         })
         .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_was_begun_anew_has_all_its_pages_since() {
+        assert_eq!(came(0, 300), 300);
+        assert_eq!(came(300, 310), 10);
+        assert_eq!(came(5_000, 20), 20);
+    }
 }

@@ -76,15 +76,7 @@ impl Database {
             Ok(()) => self.metrics.committed(pending.len() + requests.len(), took),
             Err(_) => self.metrics.failed(took),
         }
-        if took > SLOW {
-            tracing::warn!(
-                database = &*self.name,
-                rows = pending.len(),
-                requests = requests.len(),
-                took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-                "writing the database took long: see to its disk"
-            );
-        }
+        self.warn_if_slow(took, pending.len(), requests.len());
         written
     }
 
@@ -113,17 +105,40 @@ impl Database {
         request.answer(read.map_err(|source| failed(&self.name, source)));
     }
 
-    /// Has what was written brought safe from a power cut. Does not wait for it.
+    /// Has what was written brought safe from a power cut. Does not wait for it, as long as there is a thread that does.
     pub(super) fn sync(&self) {
-        if let Some(checkpoints) = &self.checkpoints {
-            checkpoints.begin();
+        if self
+            .checkpoints
+            .as_ref()
+            .is_some_and(|checkpoints| !checkpoints.begin())
+        {
+            self.checkpoint();
         }
     }
 
     /// Brings the rest of a long log, of which most was brought, so that the next transaction begins it anew.
     pub(super) fn shorten_log(&self) {
         if self.checkpoints.as_ref().is_some_and(Checkpoints::is_log_long) {
-            checkpoint(&self.connection, &self.name);
+            self.checkpoint();
+        }
+    }
+
+    /// What cannot be brought now is later.
+    fn checkpoint(&self) {
+        let began = Instant::now();
+        checkpoint(&self.connection, &self.name);
+        self.warn_if_slow(began.elapsed(), 0, 0);
+    }
+
+    fn warn_if_slow(&self, took: Duration, rows: usize, requests: usize) {
+        if took > SLOW {
+            tracing::warn!(
+                database = &*self.name,
+                rows,
+                requests,
+                took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+                "writing the database took long: see to its disk"
+            );
         }
     }
 

@@ -3,7 +3,7 @@
 //! Knows users and their presence, and nothing of who asks: not the engine, not HTTP, not the modules.
 //!
 //! One SQLite database, written by one thread. [`Storage`] is a handle to it. What is written is handed over and gathered:
-//! all that has come while a transaction was written goes into the next one. Another thread waits for the disk.
+//! all that has come while a transaction was written goes into the next one. Another waits for the disk, but for little.
 //!
 //! A write that is answered survives the death of the process at any moment. The decision page `storage.md` says what
 //! it does not survive.

@@ -1,4 +1,4 @@
-//! The thread that owns the database, and the queue before it. All that has come while one transaction was written
+//! The thread that writes the database, and the queue before it. All that has come while one transaction was written
 //! goes into the next: the more there is to write, the less a row costs.
 
 use std::mem;
@@ -236,7 +236,7 @@ pub(super) struct Worker {
     queue: Arc<Queue>,
     /// When to try again what could not be written.
     retry: Option<Instant>,
-    /// When to wait for the disk, once something was written.
+    /// When to have it brought safe from a power cut, once something was written.
     sync: Option<Instant>,
 }
 
@@ -259,11 +259,12 @@ impl Worker {
             if writes && written.is_ok() {
                 self.sync.get_or_insert_with(|| Instant::now() + SYNC_AFTER);
             }
+            // First: it is not to be begun by both.
+            database.shorten_log();
             if self.sync.is_some_and(|at| Instant::now() >= at) {
                 self.sync = None;
                 database.sync();
             }
-            database.shorten_log();
             if is_last {
                 break written;
             }

@@ -1,5 +1,7 @@
 //! What happens when the server has too much to do, and when it stops.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -7,7 +9,7 @@ use futures_util::future::BoxFuture;
 use presence_router_api::PresenceState::{self, Online};
 use tokio::time::{Instant, sleep};
 
-use crate::clock::StandStill;
+use crate::clock::{Clock, StandStill};
 use crate::engine::tests::broadcast::Broadcast;
 use crate::engine::tests::kit::{Client, clock, key, serve, serve_routed, setup};
 use crate::engine::writer::{self, Command, QUEUE};
@@ -117,6 +119,28 @@ async fn changes_that_are_at_hand_are_made_and_stored_together() {
     let commits =
         |number: u64| format!("\npresence_router_storage_commits_total{{outcome=\"ok\"}} {number}\n");
     assert!(text.contains(&commits(1)) || text.contains(&commits(2)), "{text}");
+}
+
+/// A clock that panics once, when it is asked after that was set.
+#[derive(Debug, Default)]
+struct Panics(AtomicBool);
+
+impl Clock for Panics {
+    fn now_ms(&self) -> u64 {
+        assert!(!self.0.swap(false, Ordering::Relaxed), "as the test wants");
+        1_000_000
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_panics_is_answered_and_the_next_is_made() {
+    let _time = StandStill::begin();
+    let clock = Arc::new(Panics::default());
+    let engine = Engine::start(setup(Arc::<Panics>::clone(&clock), &[]));
+    assert!(try_put(&engine, Online).await.is_ok());
+    clock.0.store(true, Ordering::Relaxed);
+    assert!(matches!(try_put(&engine, Online).await, Err(NotApplied::Stopped)));
+    assert!(try_put(&engine, Online).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]

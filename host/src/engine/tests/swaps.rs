@@ -126,6 +126,23 @@ async fn who_has_gone_is_told_by_the_next_generation_to_who_knew_them_by_a_room_
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_routed_to_who_has_left_a_room_is_told_although_the_module_has_gone() {
+    let mut server = serve_routed(&[&["alice", "eve"]], &[&TO_NOBODY.puppet()]).await;
+    let (alice, bob, mut eve) = (server.client("alice"), server.client("bob"), server.client("eve"));
+    alice.put(Online, "").await;
+    server.routed("alice").await;
+    assert_eq!(eve.sync().await, ["alice online"]);
+    alice.put(Offline, "").await;
+    server.routed("alice").await;
+    server.swap("other", &TO_EVE.puppet()).await;
+    server.leave(0, "eve").await;
+    bob.put(Online, "").await;
+    server.routed("bob").await;
+    server.detach();
+    assert_eq!(eve.sync().await, ["bob online"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_has_lost_sight_of_nobody_does_not_ask_the_next_generation() {
     let mut server = serve_routed(&[&["alice", "bob"]], &[&TO_NOBODY.puppet()]).await;
     let (alice, mut bob, mut eve) = (server.client("alice"), server.client("bob"), server.client("eve"));
