@@ -137,7 +137,7 @@ impl RoutedLog {
     }
 
     /// From a position on it is not asked: who reads then has asked it in no form that it has had.
-    pub(super) fn parked_at(&mut self, position: u64) {
+    pub(super) fn not_asked_from(&mut self, position: u64) {
         self.begin_form(Form(position));
     }
 
@@ -176,6 +176,11 @@ impl RoutedLog {
             }
         }
         self.audiences.keys().copied().collect()
+    }
+
+    /// No later audience goes on with the logs of those that are retired.
+    pub(super) fn end_retired(&mut self) {
+        self.retired.clear();
     }
 
     /// Who has read less than this must ask.

@@ -132,9 +132,15 @@ impl Streams {
     /// Puts the logs of a module aside: it is not asked any more. Nobody reads them until [`resume`](Self::resume).
     pub fn park(&mut self, module: ModuleTag) {
         if let Some(index) = self.modules.iter().position(|(tag, _)| *tag == module) {
-            let (tag, mut log) = self.modules.remove(index);
-            log.parked_at(self.advance());
-            self.parked.push((tag, log));
+            self.parked.push(self.modules.remove(index));
+        }
+    }
+
+    /// A module is not asked any more: who reads from here on has not asked it.
+    pub fn ask_no_more(&mut self, module: ModuleTag) {
+        let position = self.advance();
+        if let Some(log) = self.log_mut(module) {
+            log.not_asked_from(position);
         }
     }
 
@@ -147,7 +153,10 @@ impl Streams {
         self.log(module)?;
         let taken_over = self.take_over(module, Fingerprint::Other, is_offline);
         let position = self.position;
-        self.log_mut(module)?.resumed_at(position);
+        let log = self.log_mut(module)?;
+        // Who has synced meanwhile has not read what is in them, and nobody tells them if the next audience goes on with them.
+        log.end_retired();
+        log.resumed_at(position);
         Some(taken_over)
     }
 

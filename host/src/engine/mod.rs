@@ -33,6 +33,7 @@ mod world;
 mod writer;
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -105,6 +106,8 @@ struct Shared {
     storage: Storage,
     /// How other homeservers were reached in the run before, until somebody sends to them.
     contacts: Mutex<Vec<Contact>>,
+    /// Whether somebody has synced in this run.
+    has_synced: AtomicBool,
     /// What modules had routed in the run before, until they are attached.
     routes: Mutex<Routes>,
     stop: CancellationToken,

@@ -28,6 +28,13 @@ pub(super) struct Routes {
     routes: HashMap<Arc<str>, Vec<StoredRoute>>,
 }
 
+/// Whether a client has synced in this run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Synced {
+    Nobody,
+    Somebody,
+}
+
 /// Positions that the database says may be in use.
 #[derive(Debug)]
 pub(super) struct Reserved(u64);
@@ -69,13 +76,22 @@ impl Routes {
     /// Attaches a module at the next position. One that is new, or has changed since the earlier run, has yet to route everybody
     /// who is not offline. Of who is offline a new one has nothing to say; one that has changed has, as far as the one before
     /// owed it to who has read less.
-    pub(super) fn attach(&mut self, world: &mut World, name: &str, fingerprint: &str) -> Writes {
+    ///
+    /// One that comes when clients have synced already counts as changed: they have not been told what it had routed before.
+    pub(super) fn attach(
+        &mut self,
+        world: &mut World,
+        name: &str,
+        fingerprint: &str,
+        synced: Synced,
+    ) -> Writes {
         let tag = ModuleTag::of(name);
         let attached = world.streams.advance();
         let before = self.modules.remove(name);
         let routes = self.routes.remove(name).unwrap_or_default();
         let is_new = before.is_none();
-        let same = before.filter(|before| before.fingerprint == fingerprint);
+        let is_same = |before: &StoredModule| before.fingerprint == fingerprint && synced == Synced::Nobody;
+        let same = before.filter(is_same);
         let changed = same.as_ref().map_or(attached, |same| same.since);
         world.streams.attach(tag, Since { attached, changed });
         let mut writes = Writes::default();

@@ -1,6 +1,7 @@
 //! From what is stored and what the directory tells to a server that runs.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -142,6 +143,7 @@ impl Engine {
             receiving: Arc::new(Semaphore::new(RECEIVING)),
             storage,
             contacts: Mutex::new(contacts),
+            has_synced: AtomicBool::new(false),
             routes: Mutex::new(Routes::new(restored.modules, restored.routed)),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),

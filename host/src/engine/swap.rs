@@ -2,6 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use presence_router_api::{PresenceState, SharedRoomPresence};
@@ -10,7 +11,7 @@ use tokio::time::Instant;
 use crate::delivery::{Fingerprint, ModuleTag, TakenOver};
 use crate::engine::feed::{self, Feed};
 use crate::engine::generation::{Generation, Retired};
-use crate::engine::restore;
+use crate::engine::restore::{self, Synced};
 use crate::engine::world::World;
 use crate::engine::{Engine, Shared};
 use crate::modules::{AudienceId, Running};
@@ -75,7 +76,14 @@ impl Engine {
             let writes = taken_over_writes(name, fingerprint, &taken_over);
             (taken_over, writes)
         } else {
-            let writes = shared.routes.lock().attach(world, name, fingerprint);
+            let writes = {
+                let synced = if shared.has_synced.load(Ordering::Relaxed) {
+                    Synced::Somebody
+                } else {
+                    Synced::Nobody
+                };
+                shared.routes.lock().attach(world, name, fingerprint, synced)
+            };
             (TakenOver::default(), writes)
         };
         let turn = parked.as_ref().map_or(0, |parked| parked.generation().turn + 1);
@@ -155,6 +163,7 @@ impl Engine {
                 .collect();
             feed
         };
+        world.streams.ask_no_more(feed.tag());
         feed.stop.cancel();
         feed.lease().clear_metrics();
         shared

@@ -4,6 +4,7 @@
 //! answer. See `docs/decisions/sync-by-position.md`.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use presence_router_api::PresenceState;
@@ -82,6 +83,7 @@ impl Engine {
     pub async fn sync(&self, session: &Session, request: SyncRequest) -> Result<SyncAnswer, SyncError> {
         let shared = &self.0;
         let deadline = Instant::now() + request.timeout.min(MAX_TIMEOUT);
+        shared.has_synced.store(true, Ordering::Relaxed);
         let _running = shared.announce(session, request.set_presence).await?;
         match request.since {
             Some(since) if !request.full_state || shared.presence.enabled == Tracking::Disabled => {

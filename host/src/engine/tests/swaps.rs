@@ -345,3 +345,24 @@ async fn who_first_synced_while_a_module_was_away_is_told_by_it_what_it_had_rout
     assert_eq!(eve.sync().await, ["alice busy"]);
     assert!(eve.sync().await.is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_first_synced_while_a_module_was_away_and_again_at_once_is_told_what_it_routes_again() {
+    let mut server = serve_routed(&[], &[&TO_EVE.puppet()]).await;
+    let (alice, mut eve) = (server.client("alice"), server.client("eve"));
+    alice.put(Busy, "").await;
+    server.routed("alice").await;
+    server.detach();
+    server.pass_until_parked().await;
+    assert!(eve.sync().await.is_empty());
+    server.puppets.clear();
+    let back = TO_EVE.puppet();
+    let (gate, opener) = Gate::closed();
+    back.set_mood(Mood::Block(gate));
+    server = server.attach(&back).await;
+    // It has not routed anything again.
+    assert!(eve.sync().await.is_empty());
+    drop(opener);
+    server.routed("alice").await;
+    assert_eq!(eve.sync().await, ["alice busy"]);
+}
