@@ -127,7 +127,7 @@ impl RoutedLog {
     /// From a position on, the module may route otherwise: it is not done with who is not offline. Returns these.
     pub(super) fn unsettle(&mut self, changed: u64, is_offline: impl Fn(UserKey) -> bool) -> Vec<UserKey> {
         self.since.changed = changed;
-        self.begin_form(Form(changed));
+        self.begin_form(changed);
         let settled = self.settled.users().map(|(user, _)| user);
         let online: Vec<_> = settled.filter(|user| !is_offline(*user)).collect();
         for user in &online {
@@ -136,13 +136,9 @@ impl RoutedLog {
         online
     }
 
-    /// From a position on it is not asked: who reads then has asked it in no form that it has had.
-    pub(super) fn not_asked_from(&mut self, position: u64) {
-        self.begin_form(Form(position));
-    }
-
-    fn begin_form(&mut self, form: Form) {
-        self.forms.push_back(form);
+    /// Who asks from a position on asks it in no form that it has had; when it is not asked any more, in none.
+    pub(super) fn begin_form(&mut self, position: u64) {
+        self.forms.push_back(Form(position));
         if self.forms.len() > MAX_FORMS {
             self.forms.pop_front();
         }
@@ -178,13 +174,10 @@ impl RoutedLog {
         self.audiences.keys().copied().collect()
     }
 
-    /// No later audience goes on with the logs of those that are retired.
-    pub(super) fn end_retired(&mut self) {
-        self.retired.clear();
-    }
-
-    /// Who has read less than this must ask.
+    /// Who has read less than this must ask. No later audience goes on with the logs of those that are retired: who has synced
+    /// since has not read what is in them.
     pub(super) fn resumed_at(&mut self, position: u64) {
+        self.retired.clear();
         self.since.attached = position;
     }
 

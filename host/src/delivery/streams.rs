@@ -140,7 +140,7 @@ impl Streams {
     pub fn ask_no_more(&mut self, module: ModuleTag) {
         let position = self.advance();
         if let Some(log) = self.log_mut(module) {
-            log.not_asked_from(position);
+            log.begin_form(position);
         }
     }
 
@@ -153,10 +153,7 @@ impl Streams {
         self.log(module)?;
         let taken_over = self.take_over(module, Fingerprint::Other, is_offline);
         let position = self.position;
-        let log = self.log_mut(module)?;
-        // Who has synced meanwhile has not read what is in them, and nobody tells them if the next audience goes on with them.
-        log.end_retired();
-        log.resumed_at(position);
+        self.log_mut(module)?.resumed_at(position);
         Some(taken_over)
     }
 
@@ -327,18 +324,15 @@ impl Streams {
         token: &'a SyncToken,
     ) -> impl Iterator<Item = UserKey> + 'a {
         let cursor = self.cursor(module, token);
-        let log = self.log(module).filter(|log| cursor.routed < log.changed());
-        log.into_iter().flat_map(move |log| {
-            let before = (Bound::Excluded(cursor.routed), Bound::Excluded(log.changed()));
-            self.changes.range(before).filter_map(move |(user, ())| {
-                let (change, at) = log.settled_of(user)?;
-                let is_newest = change == self.last_change(user);
-                let reason = Reason::Changed;
-                let update = RoutedUpdate { user, change, reason };
-                let was_before = is_newest && at < log.changed();
-                (was_before && self.is_news(update, cursor, reader, token)).then_some(user)
+        let changed = self.log(module).map(RoutedLog::changed);
+        let changed = changed.filter(|changed| cursor.routed < *changed).into_iter();
+        changed
+            .flat_map(move |changed| {
+                let before = (Bound::Excluded(cursor.routed), Bound::Excluded(changed));
+                self.done_with(module, before, move |at| at < changed)
             })
-        })
+            .filter(move |update| self.is_news(*update, cursor, reader, token))
+            .map(|update| update.user)
     }
 
     /// Whether a token shows neither by what was asked of the module, whose cursor it is, nor by any module's logs that the
@@ -350,11 +344,22 @@ impl Streams {
 
     /// Newest changes after a position that a module need not route.
     fn passed_over(&self, module: ModuleTag, position: u64) -> impl Iterator<Item = RoutedUpdate> + '_ {
+        let after = (Bound::Excluded(position), Bound::Unbounded);
+        self.done_with(module, after, |at| at == NEVER)
+    }
+
+    /// Newest changes in a range of positions, with which a module was done at a position of which something holds.
+    fn done_with<'a>(
+        &'a self,
+        module: ModuleTag,
+        positions: (Bound<u64>, Bound<u64>),
+        holds: impl Fn(u64) -> bool + Copy + 'a,
+    ) -> impl Iterator<Item = RoutedUpdate> + 'a {
         self.log(module).into_iter().flat_map(move |log| {
-            self.changed_after(position).filter_map(move |user| {
-                let change = self.last_change(user);
+            self.changes.range(positions).filter_map(move |(user, ())| {
+                let (change, at) = log.settled_of(user)?;
                 let reason = Reason::Changed;
-                (log.settled_of(user) == Some((change, NEVER))).then_some(RoutedUpdate {
+                (change == self.last_change(user) && holds(at)).then_some(RoutedUpdate {
                     user,
                     change,
                     reason,
