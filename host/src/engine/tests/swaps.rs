@@ -11,7 +11,7 @@ use crate::delivery::ModuleTag;
 use crate::directory::Event;
 use crate::engine::SyncAnswer;
 use crate::engine::tests::broadcast::Broadcast;
-use crate::engine::tests::kit::{CALL_TIMEOUT, Routed, id, key, serve_routed};
+use crate::engine::tests::kit::{CALL_TIMEOUT, Client, Routed, id, key, serve_routed};
 use crate::engine::writer::Command;
 use crate::modules::puppet::{Asked, Gate, Mood, Puppet};
 
@@ -330,8 +330,8 @@ async fn what_generations_have_routed_is_kept_for_a_minute() {
     assert!(eve.sync().await.is_empty());
 }
 
-#[tokio::test(start_paused = true)]
-async fn who_first_synced_while_a_module_was_away_is_told_by_it_what_it_had_routed() {
+/// Alice is busy, which the module has routed to Eve. Eve first syncs when it is not asked any more.
+async fn serve_who_syncs_while_the_module_is_away() -> (Routed, Client) {
     let mut server = serve_routed(&[], &[&TO_EVE.puppet()]).await;
     let (alice, mut eve) = (server.client("alice"), server.client("eve"));
     alice.put(Busy, "").await;
@@ -340,6 +340,12 @@ async fn who_first_synced_while_a_module_was_away_is_told_by_it_what_it_had_rout
     server.pass_until_parked().await;
     assert!(eve.sync().await.is_empty());
     server.puppets.clear();
+    (server, eve)
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_first_synced_while_a_module_was_away_is_told_by_it_what_it_had_routed() {
+    let (mut server, mut eve) = serve_who_syncs_while_the_module_is_away().await;
     server = server.attach(&TO_EVE.puppet()).await;
     server.routed("alice").await;
     assert_eq!(eve.sync().await, ["alice busy"]);
@@ -348,14 +354,7 @@ async fn who_first_synced_while_a_module_was_away_is_told_by_it_what_it_had_rout
 
 #[tokio::test(start_paused = true)]
 async fn who_first_synced_while_a_module_was_away_and_again_at_once_is_told_what_it_routes_again() {
-    let mut server = serve_routed(&[], &[&TO_EVE.puppet()]).await;
-    let (alice, mut eve) = (server.client("alice"), server.client("eve"));
-    alice.put(Busy, "").await;
-    server.routed("alice").await;
-    server.detach();
-    server.pass_until_parked().await;
-    assert!(eve.sync().await.is_empty());
-    server.puppets.clear();
+    let (mut server, mut eve) = serve_who_syncs_while_the_module_is_away().await;
     let back = TO_EVE.puppet();
     let (gate, opener) = Gate::closed();
     back.set_mood(Mood::Block(gate));
