@@ -2,7 +2,6 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use presence_router_api::{PresenceState, SharedRoomPresence};
@@ -11,7 +10,7 @@ use tokio::time::Instant;
 use crate::delivery::{Fingerprint, ModuleTag, TakenOver};
 use crate::engine::feed::{self, Feed};
 use crate::engine::generation::{Generation, Retired};
-use crate::engine::restore::{self, Synced};
+use crate::engine::restore;
 use crate::engine::world::World;
 use crate::engine::{Engine, Shared};
 use crate::modules::{AudienceId, Running};
@@ -76,14 +75,8 @@ impl Engine {
             let writes = taken_over_writes(name, fingerprint, &taken_over);
             (taken_over, writes)
         } else {
-            let writes = {
-                let synced = if shared.has_synced.load(Ordering::Relaxed) {
-                    Synced::Somebody
-                } else {
-                    Synced::Nobody
-                };
-                shared.routes.lock().attach(world, name, fingerprint, synced)
-            };
+            let mut routes = shared.routes.lock();
+            let writes = routes.attach(world, name, fingerprint, shared.synced());
             (TakenOver::default(), writes)
         };
         let turn = parked.as_ref().map_or(0, |parked| parked.generation().turn + 1);

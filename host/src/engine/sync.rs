@@ -17,6 +17,7 @@ use crate::engine::feed::Feed;
 use crate::engine::fetch::{Fetched, Wanted};
 use crate::engine::queue::NotSent;
 use crate::engine::read::{Logs, Read};
+use crate::engine::restore::Synced;
 use crate::engine::writer::Command;
 use crate::engine::{Engine, NotApplied, Session, Shared};
 use crate::metrics::Limited;
@@ -83,7 +84,10 @@ impl Engine {
     pub async fn sync(&self, session: &Session, request: SyncRequest) -> Result<SyncAnswer, SyncError> {
         let shared = &self.0;
         let deadline = Instant::now() + request.timeout.min(MAX_TIMEOUT);
-        shared.has_synced.store(true, Ordering::Relaxed);
+        // Once: what is written by each sync would go from core to core.
+        if shared.synced() == Synced::Nobody {
+            shared.has_synced.store(true, Ordering::Relaxed);
+        }
         let _running = shared.announce(session, request.set_presence).await?;
         match request.since {
             Some(since) if !request.full_state || shared.presence.enabled == Tracking::Disabled => {
@@ -107,6 +111,15 @@ impl Engine {
 }
 
 impl Shared {
+    /// Whether a client has synced in this run.
+    pub(super) fn synced(&self) -> Synced {
+        if self.has_synced.load(Ordering::Relaxed) {
+            Synced::Somebody
+        } else {
+            Synced::Nobody
+        }
+    }
+
     /// Tells the writer that a sync runs, until the guard is dropped.
     async fn announce(
         self: &Arc<Self>,
