@@ -48,7 +48,8 @@ impl Database {
         path: &Path,
         connection: Connection,
         sizes: HashMap<Arc<str>, u64>,
-        (checkpoints, lock): (Option<Checkpoints>, Option<Lock>),
+        checkpoints: Option<Checkpoints>,
+        lock: Option<Lock>,
     ) -> Self {
         Self {
             checkpoints,

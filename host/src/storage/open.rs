@@ -239,7 +239,7 @@ fn finish(
         .map_err(sqlite)?;
     let checkpoints = lock.is_some().then(|| checkpoints(path)).transpose()?;
     Ok((
-        Database::new(path, connection, sizes, (checkpoints, lock)),
+        Database::new(path, connection, sizes, checkpoints, lock),
         restored,
     ))
 }
