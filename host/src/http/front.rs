@@ -23,7 +23,7 @@ use tower::Service;
 use crate::http::metrics::SameOriginOnly;
 use crate::http::observe::Observed;
 use crate::http::routes::Routes;
-use crate::metrics::{HttpMetrics, RouteMetrics};
+use crate::metrics::RouteMetrics;
 
 /// The route of a path that is none.
 const NO_ROUTE: &str = "none";
@@ -79,18 +79,17 @@ struct Inner {
 impl Front {
     /// In front of these routes.
     pub(super) fn of(routes: Routes, browsers: Browsers, panicked: Panicked) -> Self {
-        let metrics = HttpMetrics::new();
         let (dispatch, patterns) = routes.into_parts();
         let mut by_path = matchit::Router::new();
         for pattern in patterns {
             by_path
-                .insert(pattern.as_ref(), metrics.route(&pattern))
+                .insert(pattern.as_ref(), RouteMetrics::of(&pattern))
                 .expect("axum's router is made of the same, and has taken the pattern");
         }
         Self(Arc::new(Inner {
             dispatch,
             by_path,
-            no_route: metrics.route(NO_ROUTE),
+            no_route: RouteMetrics::of(NO_ROUTE),
             browsers,
             panicked,
         }))

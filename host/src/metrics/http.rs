@@ -11,12 +11,6 @@ use crate::metrics::names::{HTTP_REQUESTS, HTTP_RUNNING, HTTP_SECONDS};
 /// The status that is counted when the client went before its answer, as it is known from nginx.
 pub const CLIENT_GONE: u16 = 499;
 
-/// The handles of a listener.
-#[derive(Debug, Clone)]
-pub struct HttpMetrics {
-    running: Gauge,
-}
-
 /// The handles of a route. Those of an answer are fetched when the first of its kind is given. Clones are the same.
 #[derive(Debug, Clone)]
 pub struct RouteMetrics(Arc<Route>);
@@ -38,25 +32,16 @@ struct Answers {
     seconds: Histogram,
 }
 
-impl HttpMetrics {
-    /// Fetches them.
-    pub fn new() -> Self {
-        Self {
-            running: HTTP_RUNNING.gauge([]),
-        }
-    }
-
+impl RouteMetrics {
     /// Those of a route. `pattern` comes from a fixed set, or whoever asks could fill the memory.
-    pub fn route(&self, pattern: &str) -> RouteMetrics {
-        RouteMetrics(Arc::new(Route {
+    pub fn of(pattern: &str) -> Self {
+        Self(Arc::new(Route {
             pattern: pattern.into(),
-            running: self.running.clone(),
+            running: HTTP_RUNNING.gauge([]),
             answers: RwLock::default(),
         }))
     }
-}
 
-impl RouteMetrics {
     /// Which route it is.
     pub fn pattern(&self) -> &str {
         &self.0.pattern
@@ -92,12 +77,6 @@ impl Answers {
     fn count(&self, took: Duration) {
         self.count.increment(1);
         self.seconds.record(took);
-    }
-}
-
-impl Default for HttpMetrics {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

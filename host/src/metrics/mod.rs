@@ -18,7 +18,7 @@ mod sent;
 mod storage;
 
 pub use crate::metrics::exposition::{CONTENT_TYPE, Exposition, InstallError, UPKEEP_INTERVAL};
-pub use crate::metrics::http::{CLIENT_GONE, HttpMetrics, RouteMetrics, RunningRequest};
+pub use crate::metrics::http::{CLIENT_GONE, RouteMetrics, RunningRequest};
 pub use crate::metrics::module::{Health, Method, ModuleMetrics, Outcome, RunningCall};
 pub use crate::metrics::names::{ALL, Kind, Metric};
 pub use crate::metrics::presence::{Limited, Locality, NotifyReason, PresenceMetrics, Read, Tally};
