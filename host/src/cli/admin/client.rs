@@ -134,7 +134,7 @@ pub(super) fn percent_encoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write as _};
-    use std::os::unix::net::UnixListener;
+    use std::os::unix::net::{UnixListener, UnixStream};
     use std::thread;
 
     use insta::assert_snapshot;
@@ -154,21 +154,28 @@ mod tests {
         }
     }
 
+    /// The next connection to `listener`, and the request that came with it. An answer sent before the request would be no
+    /// answer to it.
+    fn requested(listener: &UnixListener) -> (UnixStream, String) {
+        let (mut stream, _) = listener.accept().expect("connected");
+        let mut got = Vec::new();
+        while !got.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).expect("a request");
+            got.extend(byte);
+        }
+        (stream, String::from_utf8(got).expect("text"))
+    }
+
     /// What a server gets that answers so, and what the client makes of it.
     fn answered(answer: &'static str) -> (String, Result<Answer, String>) {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("admin.sock");
         let listener = UnixListener::bind(&path).expect("bound");
         let server = thread::spawn(move || {
-            let (mut stream, _) = listener.accept().expect("connected");
-            let mut got = Vec::new();
-            while !got.ends_with(b"\r\n\r\n") {
-                let mut byte = [0];
-                stream.read_exact(&mut byte).expect("a request");
-                got.extend(byte);
-            }
+            let (mut stream, got) = requested(&listener);
             stream.write_all(answer.as_bytes()).expect("sent");
-            String::from_utf8(got).expect("text")
+            got
         });
         let answer = ask(&path, &request());
         let got = server.join().expect("no panic");
@@ -200,7 +207,7 @@ mod tests {
         let path = directory.path().join("admin.sock");
         let listener = UnixListener::bind(&path).expect("bound");
         let server = thread::spawn(move || {
-            let (mut stream, _) = listener.accept().expect("connected");
+            let (mut stream, _) = requested(&listener);
             stream
                 .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]")
                 .expect("sent");
