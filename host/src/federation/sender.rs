@@ -1,8 +1,8 @@
 //! Sends what waits to other homeservers: one transaction at a time to each, a bounded number over all, ever less often to
 //! those that are away.
 //!
-//! Homeservers that took the last transaction have places of their own, so that those that are away, however many, do not
-//! hold them up.
+//! Homeservers that took the last transaction have places of their own, and so have those that were never tried: those that
+//! are away, however many, do not hold them up.
 
 mod backoff;
 mod standing;
@@ -29,8 +29,6 @@ use crate::federation::sender::standing::{Lane, Standing, State};
 use crate::federation::sender::transaction::send;
 use crate::metrics::{OnScrape, SentMetrics, on_scrape};
 
-/// How many transactions run at a time to homeservers that took the last one, and how many to all others.
-const TRANSACTIONS: usize = 64;
 /// How many homeservers that have spoken to us may wait to be noticed.
 const HEARD: usize = 1_024;
 
@@ -109,11 +107,10 @@ impl Sender {
             carrier,
             contacts: Arc::clone(&contacts),
             destinations: HashMap::new(),
-            proven: VecDeque::new(),
-            unproven: VecDeque::new(),
+            waiting: Default::default(),
             running: JoinSet::new(),
             runners: HashMap::new(),
-            running_in: [0; 2],
+            running_in: Default::default(),
             delays: DelayQueue::new(),
             metrics,
         };
@@ -156,12 +153,12 @@ struct Dispatch<O: Outbox> {
     carrier: Arc<dyn Carrier>,
     contacts: Contacts,
     destinations: HashMap<Arc<str>, Standing>,
-    proven: VecDeque<Arc<str>>,
-    unproven: VecDeque<Arc<str>>,
+    /// By lane.
+    waiting: [VecDeque<Arc<str>>; Lane::ALL.len()],
     running: JoinSet<Result<Done, Undelivered>>,
     runners: HashMap<Id, (Arc<str>, Lane)>,
     /// By lane.
-    running_in: [usize; 2],
+    running_in: [usize; Lane::ALL.len()],
     delays: DelayQueue<Arc<str>>,
     metrics: SentMetrics,
 }
@@ -232,10 +229,7 @@ impl<O: Outbox> Dispatch<O> {
         match &mut standing.state {
             State::Idle => {
                 standing.state = State::Waiting;
-                match standing.lane() {
-                    Lane::Proven => self.proven.push_back(server),
-                    Lane::Unproven => self.unproven.push_back(server),
-                }
+                self.waiting[standing.lane() as usize].push_back(server);
             }
             State::Running { more } => *more = true,
             State::Waiting | State::BackingOff(_) => {}
@@ -255,13 +249,9 @@ impl<O: Outbox> Dispatch<O> {
     }
 
     fn begin_what_may(&mut self) {
-        for lane in [Lane::Proven, Lane::Unproven] {
-            while self.running_in[lane as usize] < TRANSACTIONS {
-                let next = match lane {
-                    Lane::Proven => self.proven.pop_front(),
-                    Lane::Unproven => self.unproven.pop_front(),
-                };
-                let Some(server) = next else {
+        for lane in Lane::ALL {
+            while self.running_in[lane as usize] < lane.places() {
+                let Some(server) = self.waiting[lane as usize].pop_front() else {
                     break;
                 };
                 if let Some(standing) = self.destinations.get_mut(&server) {

@@ -33,8 +33,24 @@ pub(super) enum State {
 pub(super) enum Lane {
     /// Those of homeservers that took the last transaction.
     Proven,
-    /// Those of all others.
-    Unproven,
+    /// Those of homeservers that were never reached, and have not failed yet.
+    New,
+    /// Those of homeservers that did not take the last one.
+    Away,
+}
+
+impl Lane {
+    /// Who goes first comes first.
+    pub(super) const ALL: [Self; 3] = [Self::Proven, Self::New, Self::Away];
+
+    /// How many transactions run at a time. When many become known at once, as at the first start, many of them are not
+    /// there, and each may take as long as a request may: so there are more places for those.
+    pub(super) const fn places(self) -> usize {
+        match self {
+            Self::Proven | Self::Away => 64,
+            Self::New => 256,
+        }
+    }
 }
 
 impl Standing {
@@ -56,10 +72,10 @@ impl Standing {
     }
 
     pub(super) fn lane(&self) -> Lane {
-        if self.contact.failures == 0 && self.contact.succeeded_ts > 0 {
-            Lane::Proven
-        } else {
-            Lane::Unproven
+        match &self.contact {
+            Contact { failures: 1.., .. } => Lane::Away,
+            Contact { succeeded_ts: 0, .. } => Lane::New,
+            Contact { .. } => Lane::Proven,
         }
     }
 

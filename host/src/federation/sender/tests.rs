@@ -114,19 +114,26 @@ async fn homeservers_that_hang_hold_up_none_that_took_the_last_transaction() {
     let bench = bench();
     bench.desk.put("good.test", [1]);
     bench.roads.carried_to("good.test", 1).await;
-    for number in 0..10_000 {
-        let server = format!("away{number}.test");
-        bench.roads.mood(&server, Mood::Hang);
-        bench.desk.put(&server, [1]);
-    }
-    let mut running = bench.roads.running.subscribe();
-    running
-        .wait_for(|running| *running == TRANSACTIONS)
-        .await
-        .expect("they run");
+    bench.hang_for_ever("silent", 10_000, Lane::New).await;
     bench.desk.put("good.test", [2]);
     bench.roads.carried_to("good.test", 2).await;
-    assert_eq!(*bench.roads.running.borrow(), TRANSACTIONS);
+    assert_eq!(*bench.roads.running.borrow(), Lane::New.places());
+}
+
+#[tokio::test(start_paused = true)]
+async fn homeservers_that_are_away_hold_up_none_that_is_new() {
+    let away = |number| Contact {
+        server: format!("away{number}.test").into(),
+        succeeded_ts: 1,
+        failed_ts: 2,
+        retry_ts: 0,
+        failures: 1,
+    };
+    let bench = bench_with((0..1_000).map(away).collect());
+    bench.hang_for_ever("away", 1_000, Lane::Away).await;
+    bench.desk.put("new.test", [1]);
+    bench.roads.carried_to("new.test", 1).await;
+    assert_eq!(*bench.roads.running.borrow(), Lane::Away.places());
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::TokioClock;
 use crate::federation::outbox::{Contact, Outbox, Taken, Waits};
+use crate::federation::sender::standing::Lane;
 use crate::federation::sender::{Carrier, Sender, Sending, Undelivered};
 
 /// Of whom nobody need hear any more.
@@ -190,6 +191,20 @@ pub(super) struct Bench {
     pub(super) sender: Sender,
     pub(super) stop: DropGuard,
     pub(super) tasks: TaskTracker,
+}
+
+impl Bench {
+    /// So many homeservers never answer, and hold all places of their lane.
+    pub(super) async fn hang_for_ever(&self, name: &str, count: usize, lane: Lane) {
+        for number in 0..count {
+            let server = format!("{name}{number}.test");
+            self.roads.mood(&server, Mood::Hang);
+            self.desk.put(&server, [1]);
+        }
+        let mut running = self.roads.running.subscribe();
+        let all = |running: &usize| *running == lane.places();
+        running.wait_for(all).await.expect("they run");
+    }
 }
 
 pub(super) fn bench_with(known: Vec<Contact>) -> Bench {
