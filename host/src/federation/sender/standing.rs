@@ -48,7 +48,7 @@ impl Lane {
     pub(super) const fn places(self) -> usize {
         match self {
             Self::Proven | Self::Away => 64,
-            Self::New => 256,
+            Self::New => 128,
         }
     }
 }
