@@ -144,6 +144,11 @@ impl RoutedLog {
         }
     }
 
+    /// When it began its last form: of one that is asked no more, when that was.
+    pub(super) fn asked_until(&self) -> u64 {
+        self.forms.back().map_or(0, |form| form.0)
+    }
+
     /// Since which position it routes as it does now.
     pub(super) fn changed(&self) -> u64 {
         self.since.changed

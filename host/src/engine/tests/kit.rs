@@ -111,6 +111,28 @@ impl Routed {
         self
     }
 
+    /// Has another module take over from the one of this number.
+    pub(super) async fn swap_module(&mut self, number: usize, fingerprint: &str, puppet: &Arc<Puppet>) {
+        let clock = Arc::clone(&self.engine.0.clock);
+        let module = puppet.start(clock, CALL_TIMEOUT).await.expect("starts");
+        let name = format!("puppet{number}");
+        let retired = self.engine.take_over(&name, fingerprint, module);
+        let Ok(retired) = retired else {
+            panic!("there is none to take over from");
+        };
+        tokio::spawn(retired.end(CALL_TIMEOUT * 4, CALL_TIMEOUT));
+        self.puppets[number] = Arc::clone(puppet);
+    }
+
+    /// The module of this number is asked no more.
+    pub(super) fn detach_module(&self, number: usize) {
+        let detached = self
+            .engine
+            .detach(&format!("puppet{number}"))
+            .expect("there is one");
+        tokio::spawn(detached.end(CALL_TIMEOUT, CALL_TIMEOUT));
+    }
+
     /// Waits until the newest change of a user was routed.
     pub(super) async fn routed(&self, name: &str) {
         self.time.until(|| self.is_routed(name)).await;

@@ -20,6 +20,7 @@ mod sent;
 mod served;
 mod several;
 mod stop;
+mod swapped_together;
 mod swaps;
 mod tracking;
 mod trouble;

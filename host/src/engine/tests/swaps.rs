@@ -11,7 +11,7 @@ use crate::delivery::ModuleTag;
 use crate::directory::Event;
 use crate::engine::SyncAnswer;
 use crate::engine::tests::broadcast::Broadcast;
-use crate::engine::tests::kit::{CALL_TIMEOUT, Client, Routed, id, key, serve_routed};
+use crate::engine::tests::kit::{Client, Routed, id, key, serve_routed};
 use crate::engine::writer::Command;
 use crate::modules::puppet::{Asked, Gate, Mood, Puppet};
 
@@ -22,20 +22,11 @@ const TO_EVE: Broadcast = Broadcast {
 const TO_NOBODY: Broadcast = Broadcast { to: &[], but_of: &[] };
 
 impl Routed {
-    /// Has another module take over under the name of the first.
+    /// Has another module take over from the first.
     async fn swap(&mut self, fingerprint: &str, puppet: &Arc<Puppet>) {
-        let clock = Arc::clone(&self.engine.0.clock);
-        let module = puppet.start(clock, CALL_TIMEOUT).await.expect("starts");
-        let retired = self.engine.take_over("puppet0", fingerprint, module);
-        let Ok(retired) = retired else {
-            panic!("there is none to take over from");
-        };
-        tokio::spawn(retired.end(CALL_TIMEOUT * 4, CALL_TIMEOUT));
-        self.puppets[0] = Arc::clone(puppet);
+        self.swap_module(0, fingerprint, puppet).await;
     }
-}
 
-impl Routed {
     /// Has somebody leave the room of this number.
     async fn leave(&self, room: usize, name: &str) {
         let left = Event::Left {
@@ -48,8 +39,7 @@ impl Routed {
 
     /// The first module is asked no more.
     fn detach(&self) {
-        let detached = self.engine.detach("puppet0").expect("there is one");
-        tokio::spawn(detached.end(CALL_TIMEOUT, CALL_TIMEOUT));
+        self.detach_module(0);
     }
 
     /// Lets time pass until the logs of what is detached are put aside.

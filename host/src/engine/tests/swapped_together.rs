@@ -1,0 +1,52 @@
+//! Several modules come and go before somebody reads again.
+
+use std::time::Duration;
+
+use presence_router_api::PresenceState::{Offline, Online};
+
+use crate::engine::tests::broadcast::Broadcast;
+use crate::engine::tests::kit::{Client, Routed, serve_routed};
+
+const TO_EVE: Broadcast = Broadcast {
+    to: &["eve"],
+    but_of: &[],
+};
+const TO_NOBODY: Broadcast = Broadcast { to: &[], but_of: &[] };
+
+/// Eve knows by the second module that Alice is online. Alice goes offline, which the second has routed to Eve; then the first
+/// is swapped for one that shows Alice to Eve too.
+async fn serve_who_has_not_read_who_went() -> (Routed, Client) {
+    let mut server = serve_routed(&[], &[&TO_NOBODY.puppet(), &TO_EVE.puppet()]).await;
+    let (alice, mut eve) = (server.client("alice"), server.client("eve"));
+    alice.put(Online, "").await;
+    server.routed("alice").await;
+    assert_eq!(eve.sync().await, ["alice online"]);
+    alice.put(Offline, "").await;
+    server.routed("alice").await;
+    server.swap_module(0, "other", &TO_EVE.puppet()).await;
+    (server, eve)
+}
+
+async fn is_told_once(mut eve: Client) {
+    assert_eq!(eve.sync().await, ["alice offline"]);
+    assert!(eve.sync().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_went_is_told_by_one_that_came_when_the_one_that_had_routed_it_is_gone_for_long() {
+    let (server, eve) = serve_who_has_not_read_who_went().await;
+    server.detach_module(1);
+    let modules = || server.engine.0.world.read().streams.modules().count();
+    server.time.pass_until(|| modules() == 1).await;
+    is_told_once(eve).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_went_is_told_by_one_that_came_when_the_one_that_had_routed_it_routes_otherwise_for_long() {
+    let (mut server, eve) = serve_who_has_not_read_who_went().await;
+    server.swap_module(1, "other", &TO_NOBODY.puppet()).await;
+    tokio::time::advance(Duration::from_mins(1)).await;
+    let kept = || server.engine.0.feeds()[1].kept.lock().due();
+    server.time.until(|| kept().is_none()).await;
+    is_told_once(eve).await;
+}
