@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use presence_router_tests::cli::run_cli;
-use presence_router_tests::loopback::{Authority, Front, Signer};
+use presence_router_tests::federation::{Authority, Front, Signer};
 use presence_router_tests::synapse::{Program, Synapse};
 use presence_router_tests::{Client, Config, Host, PATIENCE, Request, SyncRequest, User, artifacts};
 use serde_json::{Map, Value, json};
@@ -42,19 +42,21 @@ impl Neighbours {
     fn start() -> Self {
         let program = program();
         let files = tempfile::tempdir().expect("a temporary directory can be made");
-        let authority = Authority::new(files.path());
-        let our_front = Front::terminate_tls(&authority.certify_localhost());
+        let authority = Authority::new();
+        let ca = authority.write_into(files.path());
+        let our_front = Front::terminate_tls(&authority.certify("localhost"));
         let synapses_front = Front::open();
         let (our_name, synapses_name) = (our_front.server_name(), synapses_front.server_name());
         let names = (our_name.as_str(), synapses_name.as_str());
 
         let our_key = files.path().join("our.key");
         run_cli(["generate-keys".as_ref(), "-o".as_ref(), our_key.as_os_str()]).expect_code(0);
-        let ours = Host::start(&our_config(names, &authority, &our_key));
+        let ours = Host::start(&our_config(names, &ca, &our_key));
         our_front.lead_to(address(&ours.listeners()[1].address));
 
         let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("it/federation");
-        let config = synapses_config(names, &authority, files.path());
+        let certificate = authority.certify("localhost").write_into(files.path());
+        let config = synapses_config(names, &ca, &certificate);
         let synapse = Synapse::start(program, &modules, &config);
         synapses_front.lead_to(([127, 0, 0, 1], synapse.tls_port()).into());
         Self {
@@ -100,7 +102,7 @@ fn address(url: &str) -> SocketAddr {
     address.unwrap_or_else(|| panic!("{url} has no address"))
 }
 
-fn our_config((ours, synapses): (&str, &str), authority: &Authority, key: &Path) -> Config {
+fn our_config((ours, synapses): (&str, &str), ca: &Path, key: &Path) -> Config {
     let (alice, carol) = (format!("@alice:{ours}"), format!("@carol:{ours}"));
     let (bob, dora) = (format!("@bob:{synapses}"), format!("@dora:{synapses}"));
     let listener =
@@ -112,7 +114,7 @@ fn our_config((ours, synapses): (&str, &str), authority: &Authority, key: &Path)
             json!([listener("client"), listener("federation"), listener("metrics")]),
         )
         .set(&["signing_key_path"], json!(key))
-        .set(&["federation_custom_ca_list"], json!([authority.file()]))
+        .set(&["federation_custom_ca_list"], json!([ca]))
         .set(&["ip_range_whitelist"], json!(["127.0.0.0/8", "::1"]))
         .set(
             &["directory", "static"],
@@ -132,12 +134,11 @@ fn our_config((ours, synapses): (&str, &str), authority: &Authority, key: &Path)
 
 fn synapses_config(
     (ours, synapses): (&str, &str),
-    authority: &Authority,
-    directory: &Path,
+    ca: &Path,
+    (certificate, key): &(PathBuf, PathBuf),
 ) -> Map<String, Value> {
     let (alice, carol) = (format!("@alice:{ours}"), format!("@carol:{ours}"));
     let (bob, dora) = (format!("@bob:{synapses}"), format!("@dora:{synapses}"));
-    let (certificate, key) = authority.certify_localhost().write_into(directory);
     let listener = |tls: Tls| {
         json!({
             "port": 0,
@@ -152,7 +153,7 @@ fn synapses_config(
         "listeners": [listener(Tls::Off), listener(Tls::On)],
         "tls_certificate_path": certificate,
         "tls_private_key_path": key,
-        "federation_custom_ca_list": [authority.file()],
+        "federation_custom_ca_list": [ca],
         "ip_range_whitelist": ["127.0.0.0/8", "::1"],
         "presence": {"presence_router": {
             "module": "pairs_router.PairsRouter",

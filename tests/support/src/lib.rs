@@ -27,7 +27,6 @@ pub mod federation;
 pub mod footprint;
 pub mod host;
 pub mod log;
-pub mod loopback;
 pub mod minisign;
 pub mod process;
 pub mod python;

@@ -9,7 +9,8 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::config::Config;
-use crate::federation::tls::{Authority, Received, Reply, TlsServer};
+use crate::federation::authority::Authority;
+use crate::federation::tls::{Received, Reply, TlsServer};
 use crate::host::Host;
 use crate::token_of;
 
@@ -34,7 +35,7 @@ impl Gate {
             answer.map_or(Reply::HangUp, Reply::Raw)
         });
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
-        fs::write(directory.path().join("ca.pem"), authority.pem()).expect("a file can be written");
+        authority.write_into(directory.path());
         // The seed of the key only has to differ from server to server.
         let seed = format!("{:A<43}", server.address.port());
         fs::write(

@@ -10,7 +10,8 @@ use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Request};
-use crate::federation::tls::{Authority, Received, Reply, TlsServer};
+use crate::federation::authority::Authority;
+use crate::federation::tls::{Received, Reply, TlsServer};
 use crate::host::Host;
 
 /// The id of its key.

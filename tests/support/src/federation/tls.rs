@@ -1,5 +1,4 @@
-//! An authority of the test, and a small HTTPS server with a certificate of it: a request a connection, a thread a
-//! connection.
+//! A small HTTPS server: a request a connection, a thread a connection.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -8,19 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use crate::federation::authority::Authority;
 
 /// How long a client may take for its request, and for reading the answer.
 const CLIENT_PATIENCE: Duration = Duration::from_secs(30);
 /// The longest body that is read.
 const LONGEST_BODY: usize = 64 * 1024 * 1024;
-
-/// Vouches for the servers of a test.
-pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A request.
 #[derive(Debug, Clone)]
@@ -54,37 +48,6 @@ pub(super) struct TlsServer {
     thread: Option<thread::JoinHandle<()>>,
 }
 
-impl Authority {
-    /// A new one.
-    #[expect(clippy::new_without_default, reason = "each is another one")]
-    pub fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).expect("no names are fine");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().expect("a key can be made");
-        Self(CertifiedIssuer::self_signed(params, key).expect("an authority signs itself"))
-    }
-
-    /// Its certificate, as `federation_custom_ca_list` takes it.
-    pub fn pem(&self) -> String {
-        let text = STANDARD.encode(self.0.as_ref().der());
-        format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
-    }
-
-    fn server_config(&self) -> Arc<ServerConfig> {
-        let key = KeyPair::generate().expect("a key can be made");
-        let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("it is an address");
-        let certificate = params.signed_by(&key, &self.0).expect("the authority signs");
-        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("there are versions")
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key.into())
-            .expect("the key is the certificate's");
-        Arc::new(config)
-    }
-}
-
 impl TlsServer {
     pub(super) fn start(
         authority: &Authority,
@@ -92,7 +55,8 @@ impl TlsServer {
     ) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
         let address = listener.local_addr().expect("a bound listener has an address");
-        let (config, answer) = (authority.server_config(), Arc::new(answer));
+        let config = authority.certify("127.0.0.1").server_config();
+        let answer = Arc::new(answer);
         let is_ending = Arc::new(AtomicBool::new(false));
         let ends = Arc::clone(&is_ending);
         let thread = thread::spawn(move || {

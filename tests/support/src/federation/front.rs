@@ -2,17 +2,14 @@
 //! a homeserver may then be `localhost:PORT`, and no port is fixed.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
-use rustls::ServerConfig;
-use rustls::pki_types::PrivatePkcs8KeyDer;
 use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use super::Certificate;
+use crate::federation::Certificate;
 
 /// An open port; it closes when dropped. As long as nothing is behind it, connections are closed at once.
 #[derive(Debug)]
@@ -30,15 +27,7 @@ impl Front {
 
     /// Speaks TLS with this certificate, and plain HTTP with what is behind it, as a reverse proxy does.
     pub fn terminate_tls(certificate: &Certificate) -> Self {
-        let key = PrivatePkcs8KeyDer::from(certificate.key.clone());
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("ring has versions of TLS")
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.certificate.clone().into()], key.into())
-            .expect("the key is the certificate's");
-        Self::with(Some(TlsAcceptor::from(Arc::new(config))))
+        Self::with(Some(TlsAcceptor::from(certificate.server_config())))
     }
 
     fn with(tls: Option<TlsAcceptor>) -> Self {
