@@ -36,6 +36,8 @@ pub(super) struct Play {
     /// Whether there was an earlier run.
     restarted: bool,
     pub(super) streams: BTreeMap<Device, Stream>,
+    /// What modules showed that are others now. A call that ran then may be answered after somebody's first sync.
+    pub(super) shown_before: Vec<Broadcast>,
 }
 
 impl Play {
@@ -65,6 +67,7 @@ impl Play {
             troubled: false,
             restarted: false,
             streams: BTreeMap::new(),
+            shown_before: Vec::new(),
         };
         for module in &case.sight.modules {
             play.attach(*module).await;
@@ -227,7 +230,16 @@ impl Play {
     async fn sync(&mut self, device: Device, set_presence: SetPresence, full_state: bool) {
         let filter = self.filters.get(&device).copied().unwrap_or(0);
         let engine = &self.server.engine;
-        let new = || Stream::new(engine, device, filter);
+        let shown_before = |user: &usize| {
+            self.shown_before
+                .iter()
+                .any(|module| module.shows(device.0, *user))
+        };
+        let new = || {
+            let mut stream = Stream::new(engine, device, filter);
+            stream.seen_before.extend((0..USERS.len()).filter(shown_before));
+            stream
+        };
         let stream = self.streams.entry(device).or_insert_with(new);
         stream.client.set_presence = set_presence;
         let repeats = match (full_state, stream.snapshot) {

@@ -69,7 +69,8 @@ impl Play {
         for stream in self.streams.values_mut() {
             stream.note_seen(&self.sight);
         }
-        self.sight.modules[number] = module;
+        let before = std::mem::replace(&mut self.sight.modules[number], module);
+        self.shown_before.push(before);
         for stream in self.streams.values_mut() {
             stream.again.extend(0..USERS.len());
             stream.forget_unseen(&self.sight);
