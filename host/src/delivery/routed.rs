@@ -144,6 +144,17 @@ impl RoutedLog {
         }
     }
 
+    /// Whether it was done with a user's change before it came to route as it does now.
+    pub(super) fn was_done_otherwise_with(&self, user: UserKey, change: u64) -> bool {
+        self.settled_of(user)
+            .is_some_and(|(settled, at)| settled == change && at < self.since.changed)
+    }
+
+    /// It is not done with a user's newest change.
+    pub(super) fn unsettle_one(&mut self, user: UserKey) {
+        self.settled.remove(user);
+    }
+
     /// When it began its last form: of one that is asked no more, when that was.
     pub(super) fn asked_until(&self) -> u64 {
         self.forms.back().map_or(0, |form| form.0)

@@ -3,7 +3,7 @@
 //! Every change worth telling, and every routed delivery, has a position; positions only grow. A log holds the newest
 //! entry of a user alone, so it is never longer than there are users.
 
-mod forgotten;
+mod lost;
 #[cfg(test)]
 mod tests;
 

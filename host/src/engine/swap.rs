@@ -120,6 +120,7 @@ impl Engine {
         } else {
             Fingerprint::Other
         };
+        shared.leave_to_others(world, feed);
         let World {
             streams, presence, ..
         } = world;
@@ -156,6 +157,7 @@ impl Engine {
                 .collect();
             feed
         };
+        shared.leave_to_others(world, &feed);
         world.streams.ask_no_more(feed.tag());
         feed.stop.cancel();
         feed.lease().clear_metrics();
@@ -217,6 +219,18 @@ impl Feed {
 }
 
 impl Shared {
+    /// What a module has not routed yet it will not route any more, or otherwise. Others that have come to show the same users
+    /// after these changes are to route them, or whoever knew the users by this one would not be told.
+    fn leave_to_others(&self, world: &mut World, leaving: &Feed) {
+        let undone = restore::yet_to_route(world, leaving.tag());
+        if undone.is_empty() {
+            return;
+        }
+        for feed in self.feeds().iter().filter(|feed| feed.tag() != leaving.tag()) {
+            feed.mark(&world.streams.route_again(feed.tag(), &undone));
+        }
+    }
+
     /// Brings what shared rooms mean into line with what the modules say, and returns what is to be stored of them.
     ///
     /// When they begin to count, all of their people see each other only now.

@@ -45,8 +45,8 @@ impl World {
     }
 
     /// The users of whose last change a reader was not told by a module, because it was in another form when it routed that, and
-    /// not by what they were known by before either: they have ceased to share a room since, or another module has gone. The
-    /// module that routes now is to be asked of them.
+    /// will not be by what they were known by before: they have ceased to share a room since, or another module has forgotten
+    /// it. The module that routes now is to be asked of them.
     pub(super) fn lost_sight_of<'a>(
         &'a self,
         module: ModuleTag,
@@ -54,13 +54,12 @@ impl World {
         token: &'a SyncToken,
     ) -> impl Iterator<Item = UserKey> + 'a {
         let read = token.cursor(module).routed;
-        let mut by_a_module = None;
-        let mut were_known_by_a_module = move || {
-            *by_a_module.get_or_insert_with(|| self.streams.have_others_forgotten(module, reader, token))
-        };
-        self.streams
+        let known_by_rooms = self
+            .streams
             .routed_otherwise(module, reader, token)
-            .filter(move |user| self.partings.are_after(read, reader, *user) || were_known_by_a_module())
+            .filter(move |user| self.partings.are_after(read, reader, *user));
+        known_by_rooms
+            .chain(self.streams.forgotten_by_others(module, reader, token))
             .filter(move |user| !self.shared_rooms().shows(reader, *user))
     }
 

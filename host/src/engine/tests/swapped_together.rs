@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use presence_router_api::PresenceState::{Offline, Online};
 
+use crate::delivery::ModuleTag;
 use crate::engine::tests::broadcast::Broadcast;
-use crate::engine::tests::kit::{Client, Routed, serve_routed};
+use crate::engine::tests::kit::{Client, Routed, key, serve_routed};
+use crate::modules::puppet::Mood;
 
 const TO_EVE: Broadcast = Broadcast {
     to: &["eve"],
@@ -48,5 +50,28 @@ async fn who_went_is_told_by_one_that_came_when_the_one_that_had_routed_it_route
     tokio::time::advance(Duration::from_mins(1)).await;
     let kept = || server.engine.0.feeds()[1].kept.lock().due();
     server.time.until(|| kept().is_none()).await;
+    is_told_once(eve).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_that_goes_has_not_routed_is_routed_by_one_that_came_after_the_change() {
+    let slow = TO_EVE.puppet();
+    let mut server = serve_routed(&[], &[&TO_NOBODY.puppet(), &slow]).await;
+    let (alice, mut eve) = (server.client("alice"), server.client("eve"));
+    alice.put(Online, "").await;
+    server.routed("alice").await;
+    assert_eq!(eve.sync().await, ["alice online"]);
+    slow.set_mood(Mood::Hang);
+    alice.put(Offline, "").await;
+    let is_routed = |server: &Routed| {
+        let alice = key(&server.engine, "alice");
+        let world = server.engine.0.world.read();
+        world.streams.is_settled(ModuleTag::of("puppet0"), alice)
+    };
+    server.time.until(|| is_routed(&server)).await;
+    server.swap_module(0, "other", &TO_EVE.puppet()).await;
+    assert!(eve.sync().await.is_empty());
+    server.detach_module(1);
+    server.time.until(|| is_routed(&server)).await;
     is_told_once(eve).await;
 }
