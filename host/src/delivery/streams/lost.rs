@@ -19,7 +19,8 @@ impl Streams {
         let cursor = self.cursor(module, token);
         self.that_forgot(reader, token)
             .filter(move |(tag, _)| *tag != module)
-            .flat_map(|(tag, log)| log.settled_after(token.cursor(tag).routed))
+            // What was routed before it was read last was read where it was routed, or has been asked for.
+            .flat_map(move |(tag, log)| log.settled_after(token.cursor(tag).routed.max(cursor.routed)))
             .filter(|update| update.change == self.last_change(update.user))
             .filter(move |update| {
                 log.is_some_and(|(_, log)| log.was_done_otherwise_with(update.user, update.change))

@@ -211,3 +211,29 @@ fn what_was_settled_before_a_restart_is_settled() {
     assert_eq!(streams.settled_after(MODULE, 6).count(), 1);
     assert_eq!(streams.settled_after(MODULE, 7).count(), 0);
 }
+
+#[test]
+fn what_another_has_forgotten_is_asked_for_once() {
+    let mut streams = streams(0);
+    streams.changed(A);
+    let change = streams.last_change(A);
+    for module in [MODULE, OTHER] {
+        streams.settled(module, update(A, change));
+    }
+    let audience = audience();
+    route(&mut streams, OTHER, &audience, routed(A, change), || {
+        members(&[C])
+    });
+    streams.take_over(MODULE, Fingerprint::Other, |_| true);
+    let asked_for = |streams: &Streams, token: &SyncToken| {
+        streams.forgotten_by_others(MODULE, C, token).collect::<Vec<_>>()
+    };
+    assert_eq!(asked_for(&streams, &read(0)), [], "it can be read");
+    streams.forget(OTHER, audience.id());
+    assert_eq!(asked_for(&streams, &read(0)), [A]);
+    // The other has not answered yet.
+    let position = streams.position();
+    let common = read(position).common();
+    let token = SyncToken::new(position, &[(MODULE, common), (OTHER, Cursor::default())], common);
+    assert_eq!(asked_for(&streams, &token), []);
+}
