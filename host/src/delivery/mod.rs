@@ -16,4 +16,4 @@ pub use crate::delivery::filter::PresenceFilter;
 pub use crate::delivery::routed::{Form, Members, Reason, RoutedUpdate, Since};
 pub use crate::delivery::streams::{Fingerprint, Streams, TakenOver};
 pub use crate::delivery::token::{Cursor, InvalidSyncToken, ModuleTag, Owes, SyncToken};
-pub use crate::delivery::waiting::{Waiter, Waiting};
+pub use crate::delivery::waiting::{Heard, Wait, Waiting, Woken};

@@ -118,6 +118,16 @@ impl SyncToken {
         self.common
     }
 
+    /// Whether all that there is up to a position was read, of rooms and of each module, and nothing is owed.
+    pub fn has_read(&self, position: u64) -> bool {
+        let has_read = |cursor: &Cursor| {
+            cursor.routed == position && cursor.fetched <= position && cursor.owes == Owes::News
+        };
+        self.stream == position
+            && has_read(&self.common)
+            && self.behind.iter().all(|(_, cursor)| has_read(cursor))
+    }
+
     /// The furthest position in it.
     pub fn furthest(&self) -> u64 {
         let cursors = self.behind.iter().map(|(_, cursor)| cursor).chain([&self.common]);

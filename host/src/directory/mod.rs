@@ -13,5 +13,5 @@ mod tokens;
 
 pub use crate::directory::index::{Directory, RoomKey, ServerKey};
 pub use crate::directory::membership::{Joined, MembershipChange};
-pub use crate::directory::source::{Event, Revocation, Source, TokenOwner, Told};
+pub use crate::directory::source::{Event, Revocation, Source, TokenOwner, Told, Watcher};
 pub use crate::directory::static_source::{Replaced, StaticSource};

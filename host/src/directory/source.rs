@@ -1,14 +1,18 @@
 //! Where users, tokens and rooms come from. What changes comes as events, so that all that follows from a membership is in one
 //! place, whoever tells of it.
 
+use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
+use parking_lot::Mutex;
 use presence_router_api::UserId;
 use tokio_util::sync::CancellationToken;
 
-use crate::presence::DeviceId;
+use crate::presence::{DeviceId, UserKey};
 
 /// A future of a source.
 pub type Told<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -37,21 +41,105 @@ pub struct TokenOwner {
 
 /// Whether a token is good no more. Clones are of the same token.
 #[derive(Debug, Clone, Default)]
-pub struct Revocation(Arc<CancellationToken>);
+pub struct Revocation(Arc<Token>);
 
-impl Revocation {
-    /// Waits until the token is good no more.
-    pub async fn revoked(&self) {
-        self.0.cancelled().await;
+#[derive(Debug, Default)]
+struct Token {
+    is_revoked: AtomicBool,
+    revoked: CancellationToken,
+    watchers: Watchers,
+    /// Held by who adds a watcher, and by who revokes: one of both comes first, and is seen by the other.
+    changing: Mutex<()>,
+}
+
+/// Who is told when tokens are good no more.
+pub trait Watcher: Debug + Send + Sync {
+    /// A token of a user, whose number this is to who watches, is good no more.
+    fn revoked(&self, user: UserKey);
+}
+
+/// Those who watch a token: in a server, one. They are never taken away.
+#[derive(Debug, Default)]
+struct Watchers(OnceLock<Box<Watching>>);
+
+#[derive(Debug)]
+struct Watching {
+    watcher: Weak<dyn Watcher>,
+    user: UserKey,
+    others: Watchers,
+}
+
+impl Watchers {
+    fn has<W: Watcher>(&self, watcher: &Arc<W>) -> bool {
+        let mut watchers = self;
+        while let Some(first) = watchers.0.get() {
+            // As long as a reference is there, even a weak one, nothing else is put in its place.
+            if ptr::addr_eq(first.watcher.as_ptr(), Arc::as_ptr(watcher)) {
+                return true;
+            }
+            watchers = &first.others;
+        }
+        false
     }
 
-    /// Whether the token is good no more.
+    fn add<W: Watcher + 'static>(&self, watcher: &Arc<W>, user: UserKey) {
+        let mut watchers = self;
+        while let Some(first) = watchers.0.get() {
+            watchers = &first.others;
+        }
+        let watcher: Weak<W> = Arc::downgrade(watcher);
+        watchers.0.get_or_init(|| {
+            Box::new(Watching {
+                watcher,
+                user,
+                others: Self::default(),
+            })
+        });
+    }
+
+    fn tell(&self) {
+        let mut watchers = self;
+        while let Some(first) = watchers.0.get() {
+            if let Some(watcher) = first.watcher.upgrade() {
+                watcher.revoked(first.user);
+            }
+            watchers = &first.others;
+        }
+    }
+}
+
+impl Revocation {
+    /// From now on, this watcher is told when the token is good no more, under this user's number. Once is enough, and more
+    /// changes nothing.
+    pub fn watch<W: Watcher + 'static>(&self, watcher: &Arc<W>, user: UserKey) {
+        let Token {
+            watchers, changing, ..
+        } = &*self.0;
+        if !watchers.has(watcher) {
+            let _changing = changing.lock();
+            if !watchers.has(watcher) {
+                watchers.add(watcher, user);
+            }
+        }
+    }
+
+    /// Waits until the token is good no more.
+    pub async fn revoked(&self) {
+        self.0.revoked.cancelled().await;
+    }
+
+    /// Whether the token is good no more. Who [watches](Self::watch) it, and then asks, has missed nothing.
     pub fn is_revoked(&self) -> bool {
-        self.0.is_cancelled()
+        self.0.is_revoked.load(Ordering::Acquire)
     }
 
     pub(super) fn revoke(&self) {
-        self.0.cancel();
+        {
+            let _changing = self.0.changing.lock();
+            self.0.is_revoked.store(true, Ordering::Release);
+        }
+        self.0.revoked.cancel();
+        self.0.watchers.tell();
     }
 
     /// Whether somebody else has a clone.
@@ -81,4 +169,36 @@ pub enum Event {
         /// Who.
         user_id: UserId,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::{Revocation, Watcher};
+    use crate::presence::UserKey;
+
+    #[derive(Debug, Default)]
+    struct Told(Mutex<Vec<UserKey>>);
+
+    impl Watcher for Told {
+        fn revoked(&self, user: UserKey) {
+            self.0.lock().expect("no panic").push(user);
+        }
+    }
+
+    #[test]
+    fn each_watcher_is_told_once_and_one_that_is_gone_is_not_missed() {
+        let revocation = Revocation::default();
+        let [one, gone, other] = [Told::default(), Told::default(), Told::default()].map(Arc::new);
+        for (watcher, user) in [(&one, 1), (&gone, 2), (&other, 3), (&one, 1)] {
+            revocation.clone().watch(watcher, UserKey(user));
+        }
+        drop(gone);
+        assert!(!revocation.is_revoked());
+        revocation.revoke();
+        assert!(revocation.is_revoked());
+        assert_eq!(*one.0.lock().expect("no panic"), [UserKey(1)]);
+        assert_eq!(*other.0.lock().expect("no panic"), [UserKey(3)]);
+    }
 }

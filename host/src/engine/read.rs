@@ -40,8 +40,8 @@ impl Shared {
         if token.furthest() > position {
             return Err(SyncError::UnknownToken);
         }
-        if self.presence.enabled == Tracking::Disabled {
-            // Nothing is told, so the token stays where it was: who went offline by it is told when presence is enabled again.
+        // Where nothing is told, the token stays where it was: who went offline by it is told when presence is enabled again.
+        if token.has_read(position) || self.presence.enabled == Tracking::Disabled {
             return Ok(Read::Logs(Logs {
                 events: Vec::new(),
                 owed: Vec::new(),

@@ -67,6 +67,7 @@ impl Engine {
         let shared = &engine.0;
         shared.tasks.spawn(writer::run(writer, Arc::clone(shared)));
         shared.tasks.spawn(membership::follow(Arc::clone(shared)));
+        shared.tasks.spawn(Arc::clone(shared).end_waits());
         engine
     }
 

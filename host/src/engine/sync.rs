@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use crate::config::Tracking;
-use crate::delivery::{Cursor, ModuleTag, Owes, PresenceEvent, PresenceFilter, SyncToken};
+use crate::delivery::{Cursor, ModuleTag, Owes, PresenceEvent, PresenceFilter, SyncToken, Woken};
 use crate::engine::feed::Feed;
 use crate::engine::fetch::{Fetched, Wanted};
 use crate::engine::queue::NotSent;
@@ -83,7 +83,7 @@ impl Engine {
     /// See [`SyncError`].
     pub async fn sync(&self, session: &Session, request: SyncRequest) -> Result<SyncAnswer, SyncError> {
         let shared = &self.0;
-        let deadline = Instant::now() + request.timeout.min(MAX_TIMEOUT);
+        let deadline = Deadline::after(request.timeout.min(MAX_TIMEOUT));
         // Once: what is written by each sync would go from core to core.
         if shared.synced() == Synced::Nobody {
             shared.has_synced.store(true, Ordering::Relaxed);
@@ -257,17 +257,16 @@ impl Shared {
         &self,
         session: &Session,
         since: SyncToken,
-        deadline: Instant,
+        deadline: Deadline,
         filter: &PresenceFilter,
     ) -> Result<SyncAnswer, SyncError> {
         let mut token = since;
-        let waiter = self.waiting.register(session.user);
+        session.revoked.watch(&self.waiting, session.user);
         // Goes on while news come, or it would never end for a user with many.
         let mut catching_up = None;
         loop {
             // Listen first, read second: what changes in between wakes.
-            let mut news = std::pin::pin!(waiter.news().notified());
-            news.as_mut().enable();
+            let heard = self.waiting.heard();
             let Read::Logs(Logs {
                 mut events,
                 owed,
@@ -282,19 +281,15 @@ impl Shared {
             } else {
                 catching_up.get_or_insert_with(|| Box::pin(self.catch_up(session, token.clone(), owed)));
             }
-            let patience = if events.is_empty() {
-                deadline
-            } else {
-                Instant::now() + OWED_WAIT
-            };
             let mut retry = None;
             if let Some(asking) = &mut catching_up {
+                let patience = Instant::now() + OWED_WAIT;
                 let caught_up = tokio::select! {
                     biased;
                     caught_up = asking => caught_up,
                     () = self.stop.cancelled() => return Ok(SyncAnswer { next_batch: token, events }),
                     () = session.revoked.revoked() => return Ok(SyncAnswer { next_batch: token, events }),
-                    () = news.as_mut(), if events.is_empty() => continue,
+                    _ = self.waiting.wait(session.user, heard, None), if events.is_empty() => continue,
                     // With nothing to tell it waits for the module, for a deadline that has passed may be all that a
                     // client ever gives.
                     () = sleep_until(patience), if !events.is_empty() => {
@@ -304,19 +299,57 @@ impl Shared {
                 catching_up = None;
                 retry = self.take_in(session, &caught_up, &mut token, &mut events, filter);
             }
-            if !events.is_empty() || Instant::now() >= deadline {
+            if !events.is_empty() || session.revoked.is_revoked() {
                 return Ok(SyncAnswer {
                     next_batch: token,
                     events,
                 });
             }
+            let Deadline::At(deadline) = deadline else {
+                return Ok(SyncAnswer {
+                    next_batch: token,
+                    events,
+                });
+            };
             let until = retry.map_or(deadline, |rest| deadline.min(Instant::now() + rest));
-            tokio::select! {
-                () = news => {}
-                () = sleep_until(until) => {}
-                () = self.stop.cancelled() => return Ok(SyncAnswer { next_batch: token, events }),
-                () = session.revoked.revoked() => return Ok(SyncAnswer { next_batch: token, events }),
+            match self.waiting.wait(session.user, heard, Some(until)).await {
+                Woken::News => {}
+                // Time to ask again.
+                Woken::Late if until < deadline => {}
+                Woken::Late | Woken::Closed => {
+                    return Ok(SyncAnswer {
+                        next_batch: token,
+                        events,
+                    });
+                }
             }
+        }
+    }
+
+    /// Ends the syncs that wait, each when its time is over, and all when the server stops.
+    pub(super) async fn end_waits(self: Arc<Self>) {
+        tokio::select! {
+            () = self.waiting.ring() => {}
+            () = self.stop.cancelled() => {}
+        }
+        self.waiting.close();
+    }
+}
+
+/// How long a sync waits for news.
+#[derive(Debug, Clone, Copy)]
+enum Deadline {
+    /// Not at all.
+    Now,
+    At(Instant),
+}
+
+impl Deadline {
+    fn after(timeout: Duration) -> Self {
+        if timeout.is_zero() {
+            Self::Now
+        } else {
+            Self::At(Instant::now() + timeout)
         }
     }
 }

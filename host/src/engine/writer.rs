@@ -230,7 +230,7 @@ impl Shared {
             ..
         } = outcome;
         // Who comes to wait after this looks for news after it.
-        if self.waiting.user_count() > 0 {
+        if self.waiting.waiter_count() > 0 {
             let world = self.world.read();
             let shared_rooms = world.shared_rooms();
             let mut rooms = changed_rooms;
