@@ -25,6 +25,17 @@ pub struct PresenceFilter {
 }
 
 impl PresenceFilter {
+    /// Whether it wants everything, whoever it is of.
+    pub fn admits_all(&self) -> bool {
+        let Self {
+            types,
+            not_types,
+            senders,
+            not_senders,
+        } = self;
+        types.is_none() && not_types.is_empty() && senders.is_none() && not_senders.is_empty()
+    }
+
     /// Whether an event that tells of `sender` is wanted.
     pub fn admits(&self, sender: &str) -> bool {
         let names_presence =

@@ -3,6 +3,7 @@
 mod by_user;
 mod destinations;
 mod event;
+mod events;
 mod filter;
 mod log;
 mod routed;
@@ -12,6 +13,7 @@ mod waiting;
 
 pub use crate::delivery::destinations::{Because, Destinations, Leaving};
 pub use crate::delivery::event::{PresenceContent, PresenceEvent};
+pub use crate::delivery::events::Events;
 pub use crate::delivery::filter::PresenceFilter;
 pub use crate::delivery::routed::{Form, Members, Reason, RoutedUpdate, Since};
 pub use crate::delivery::streams::{Fingerprint, Streams, TakenOver};

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::delivery::{Cursor, ModuleTag, Owes, PresenceEvent, PresenceFilter, SyncToken};
+use crate::delivery::{Cursor, Events, ModuleTag, Owes, PresenceFilter, SyncToken};
 use crate::engine::fetch::{Fetched, Wanted};
 use crate::engine::{Session, Shared};
 use crate::presence::UserKey;
@@ -82,7 +82,7 @@ impl Shared {
         session: &Session,
         caught_up: &CaughtUp,
         token: &mut SyncToken,
-        events: &mut Vec<PresenceEvent>,
+        events: &mut Events,
         filter: &PresenceFilter,
     ) -> Option<Duration> {
         let world = self.world.read();
@@ -125,11 +125,13 @@ impl Shared {
         users.sort_unstable();
         users.dedup();
         let more = world.events(filter, users.into_iter(), self.clock.now_ms());
-        {
+        if !more.is_empty() {
+            let mut all = std::mem::take(events).into_vec();
             let newer: HashSet<_> = more.iter().map(|event| &event.sender).collect();
-            events.retain(|event| !newer.contains(&event.sender));
+            all.retain(|event| !newer.contains(&event.sender));
+            all.extend(more);
+            *events = all.into();
         }
-        events.extend(more);
         let failed = answers.iter().filter(|answer| answer.users.is_none());
         let feeds = self.feeds();
         failed

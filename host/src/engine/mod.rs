@@ -11,6 +11,7 @@ mod explain;
 mod feed;
 mod fetch;
 mod filters;
+mod gathered;
 mod generation;
 mod limit;
 mod membership;
@@ -67,6 +68,7 @@ pub use crate::engine::start::{ROUTE_PACE, Setup};
 pub use crate::engine::sync::{SetPresence, SyncAnswer, SyncError, SyncRequest};
 
 use crate::engine::feed::{Feed, with_source};
+use crate::engine::gathered::Gathered;
 use crate::engine::limit::Limits;
 use crate::engine::queue::{Closed, Queue};
 use crate::engine::restore::Routes;
@@ -94,6 +96,7 @@ struct Shared {
     route_pace: Duration,
     world: RwLock<World>,
     waiting: Arc<Waiting>,
+    gathered: Gathered,
     feeds: RwLock<Arc<[Arc<Feed>]>>,
     /// Modules that were detached, by name.
     parked: Mutex<HashMap<Arc<str>, Arc<Feed>>>,

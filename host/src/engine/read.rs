@@ -1,13 +1,19 @@
 //! What the logs hold for a reader: changes of people who share a room, people who have come to share one, and what the
 //! modules routed. Asks no module.
 
+use smallvec::SmallVec;
+
 use crate::config::Tracking;
-use crate::delivery::{Cursor, ModuleTag, Owes, PresenceEvent, PresenceFilter, SyncToken};
+use crate::delivery::{Cursor, Events, ModuleTag, Owes, PresenceFilter, SyncToken};
 use crate::engine::Shared;
+use crate::engine::gathered::{Asked, Changes, Moment};
 use crate::engine::sync::SyncError;
 use crate::engine::world::World;
 use crate::metrics::Read as Way;
 use crate::presence::UserKey;
+
+/// How far each module was read. So many stand in place.
+type Cursors = SmallVec<[(ModuleTag, Cursor); 2]>;
 
 /// What a reader is to get.
 pub(super) enum Read {
@@ -20,7 +26,7 @@ pub(super) enum Read {
 /// What the logs hold.
 pub(super) struct Logs {
     /// What is news, as far as the filter admits it.
-    pub(super) events: Vec<PresenceEvent>,
+    pub(super) events: Events,
     /// The modules that must be asked for what the logs do not reach back to.
     pub(super) owed: Vec<ModuleTag>,
     /// Has read them, but for those of modules that owe an answer.
@@ -43,7 +49,7 @@ impl Shared {
         // Where nothing is told, the token stays where it was: who went offline by it is told when presence is enabled again.
         if token.has_read(position) || self.presence.enabled == Tracking::Disabled {
             return Ok(Read::Logs(Logs {
-                events: Vec::new(),
+                events: Events::default(),
                 owed: Vec::new(),
                 token: token.clone(),
             }));
@@ -56,18 +62,10 @@ impl Shared {
             return Ok(Read::Snapshot);
         }
         let now = self.clock.now_ms();
-        let mut seen = self.changed_contacts(&world, reader, token.stream);
-        let introduced = world.shared_rooms().newly_shown(reader, token.stream);
-        if !introduced.is_empty() {
-            // Who has gone is worth it for a reader who may know otherwise, by a module that showed them.
-            let worth = |user: &UserKey| {
-                world.is_worth_introducing(*user, now) || world.streams.is_unread(*user, token)
-            };
-            seen.extend(introduced.into_iter().filter(worth));
-            seen.sort_unstable();
-            seen.dedup();
-        }
-        let (mut routed, mut owed, mut cursors) = (Vec::new(), Vec::new(), Vec::new());
+        let mut more = world.shared_rooms().newly_shown(reader, token.stream);
+        // Who has gone is worth it for a reader who may know otherwise, by a module that showed them.
+        more.retain(|user| world.is_worth_introducing(*user, now) || world.streams.is_unread(*user, token));
+        let (mut routed, mut owed, mut cursors) = (Vec::new(), Vec::new(), Cursors::new());
         for module in world.streams.modules() {
             let mut cursor = token.cursor(module);
             let in_logs = cursor.routed >= world.streams.routed_floor(module, reader);
@@ -85,32 +83,70 @@ impl Shared {
         routed.retain(|user| !world.shared_rooms().shows(reader, *user));
         routed.sort_unstable();
         routed.dedup();
-        seen.extend(routed);
+        more.extend(routed);
+        let events = if more.is_empty() {
+            self.changes(&world, reader, token.stream, filter, now)
+        } else {
+            let (mut seen, way) = changed_contacts(&world, reader, token.stream);
+            self.metrics.read(way);
+            seen.extend(more);
+            seen.sort_unstable();
+            seen.dedup();
+            world.events(filter, seen.into_iter(), now).into()
+        };
         let otherwise = Cursor {
             routed: position,
             ..token.common()
         };
         Ok(Read::Logs(Logs {
-            events: world.events(filter, seen.into_iter(), now),
+            events,
             owed,
             token: SyncToken::new(position, &cursors, otherwise),
         }))
     }
 
-    /// Of whom a reader sees by rooms, those who have changed after a position.
-    fn changed_contacts(&self, world: &World, reader: UserKey, position: u64) -> Vec<UserKey> {
-        let (rooms, streams) = (world.shared_rooms(), &world.streams);
-        // The shorter way: over what changed, or over whom one sees.
-        let contacts = rooms.contacts_at_most(reader);
-        if streams.changed_after_at_most(position, contacts) < contacts {
-            self.metrics.read(Way::Stream);
-            streams
-                .changed_after(position)
-                .filter(|user| rooms.shows(reader, *user))
-                .collect()
-        } else {
-            self.metrics.read(Way::Full);
-            rooms.contacts_of_whom(reader, |user| streams.last_change(user) > position)
-        }
+    /// The changes after a position of those whom a reader sees by rooms.
+    fn changes(
+        &self,
+        world: &World,
+        reader: UserKey,
+        since: u64,
+        filter: &PresenceFilter,
+        now: u64,
+    ) -> Events {
+        let find = || {
+            let (seen, way) = changed_contacts(world, reader, since);
+            let events = world.events(filter, seen.into_iter(), now).into();
+            Changes { events, way }
+        };
+        let Changes { events, way } = match world.shared_rooms().rooms(reader) {
+            // They are among the members themselves.
+            [room] if filter.admits_all() => {
+                let moment = Moment {
+                    version: world.version,
+                    position: world.streams.position(),
+                    now,
+                };
+                self.gathered.changes(moment, Asked { room: *room, since }, find)
+            }
+            _ => find(),
+        };
+        self.metrics.read(way);
+        events
+    }
+}
+
+/// Of whom a reader sees by rooms, those who have changed after a position.
+fn changed_contacts(world: &World, reader: UserKey, position: u64) -> (Vec<UserKey>, Way) {
+    let (rooms, streams) = (world.shared_rooms(), &world.streams);
+    // The shorter way: over what changed, or over whom one sees.
+    let contacts = rooms.contacts_at_most(reader);
+    if streams.changed_after_at_most(position, contacts) < contacts {
+        let changed = streams.changed_after(position);
+        let seen = changed.filter(|user| rooms.shows(reader, *user));
+        (seen.collect(), Way::Stream)
+    } else {
+        let changed = |user| streams.last_change(user) > position;
+        (rooms.contacts_of_whom(reader, changed), Way::Full)
     }
 }

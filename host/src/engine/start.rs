@@ -17,6 +17,7 @@ use crate::config;
 use crate::config::Tracking;
 use crate::delivery::{Destinations, Streams};
 use crate::directory::{Directory, Source};
+use crate::engine::gathered::Gathered;
 use crate::engine::limit::Limits;
 use crate::engine::partings::Partings;
 use crate::engine::queue::Queue;
@@ -106,6 +107,7 @@ impl Engine {
         restored.rooms = Vec::new();
         let mut world = World {
             presence: Presence::new(timing),
+            version: 0,
             directory,
             streams,
             snapshots: HashMap::new(),
@@ -138,6 +140,7 @@ impl Engine {
             presence,
             route_pace,
             waiting: Arc::default(),
+            gathered: Gathered::default(),
             feeds: RwLock::new(Arc::default()),
             parked: Mutex::default(),
             commands: Queue::new(QUEUE),

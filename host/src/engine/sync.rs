@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use crate::config::Tracking;
-use crate::delivery::{Cursor, ModuleTag, Owes, PresenceEvent, PresenceFilter, SyncToken, Woken};
+use crate::delivery::{Cursor, Events, ModuleTag, Owes, PresenceFilter, SyncToken, Woken};
 use crate::engine::feed::Feed;
 use crate::engine::fetch::{Fetched, Wanted};
 use crate::engine::queue::NotSent;
@@ -62,7 +62,7 @@ pub struct SyncAnswer {
     /// Where the next sync begins.
     pub next_batch: SyncToken,
     /// Each user at most once.
-    pub events: Vec<PresenceEvent>,
+    pub events: Events,
 }
 
 /// Why there is no answer.
@@ -249,7 +249,9 @@ impl Shared {
                 &cursors,
                 Cursor::asked_at(world.streams.position()),
             ),
-            events: world.events(filter, users.into_iter(), self.clock.now_ms()),
+            events: world
+                .events(filter, users.into_iter(), self.clock.now_ms())
+                .into(),
         }
     }
 

@@ -25,6 +25,8 @@ const RECENTLY: u64 = 7 * 24 * 60 * 60 * 1_000;
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) presence: Presence,
+    /// How often presence may have changed, in ways worth telling or not.
+    pub(super) version: u64,
     pub(super) directory: Directory,
     pub(super) streams: Streams,
     /// Users who are to get a full snapshot, and whoever of their devices has read less than this position.

@@ -181,6 +181,7 @@ impl Writer {
         let now = shared.clock.now_ms();
         let mut guard = shared.world.write();
         let world = &mut *guard;
+        world.version += 1;
         let Expired { changed, pings } = world.presence.expire(now);
         let mut outcome = Outcome {
             changed,

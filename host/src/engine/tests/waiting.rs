@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::delivery::{PresenceFilter, SyncToken};
 use crate::engine::tests::kit::{Client, clock, id, serve, setup};
-use crate::engine::{Engine, SetPresence, SyncError};
+use crate::engine::{Engine, SetPresence, SyncAnswer, SyncError};
 
 const LONG: Duration = Duration::from_mins(50);
 /// Enough for everything to come to rest.
@@ -112,6 +112,38 @@ async fn a_device_is_there_as_long_as_one_of_its_syncs_runs() {
     assert!(bob.sync_for(LONG / 2).await.is_empty());
     long.await.expect("ends");
     assert_eq!(bob.sync_for(LONG).await, ["alice offline"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn readers_of_a_room_share_nothing_that_is_not_so_any_more() {
+    let server = serve(&[&["alice", "bob", "carol", "dave"]]);
+    let [alice, mut bob, mut carol, dave] =
+        ["alice", "bob", "carol", "dave"].map(|name| Client::new(&server, name));
+    bob.sync().await;
+    carol.since.clone_from(&bob.since);
+    alice.put(Online, "").await;
+    sleep(Duration::from_secs(10)).await;
+    let ago = |answer: &SyncAnswer| {
+        answer
+            .events
+            .iter()
+            .map(|event| event.content.last_active_ago)
+            .collect::<Vec<_>>()
+    };
+    let now = Instant::now();
+    assert_eq!(ago(&bob.answer(false).await), [Some(10_000)]);
+    assert_eq!(ago(&carol.answer(false).await), [Some(10_000)]);
+    // Not worth telling, so it has no position.
+    alice.put(Online, "").await;
+    assert_eq!(ago(&carol.answer(false).await), [Some(0)]);
+    dave.put(Online, "").await;
+    assert_eq!(ago(&bob.answer(false).await), [Some(0), Some(0)]);
+    assert_eq!(now.elapsed(), Duration::ZERO);
+    // Who wants less, and who has read more, gets less.
+    bob.filter.not_senders.insert(id("dave"));
+    assert_eq!(bob.sync().await, ["alice online"]);
+    assert_eq!(carol.sync().await, ["alice online", "dave online"]);
+    assert!(carol.sync().await.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

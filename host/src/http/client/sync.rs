@@ -13,7 +13,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Then, ready};
 use serde::Serialize;
 
-use crate::delivery::{PresenceEvent, PresenceFilter};
+use crate::delivery::{Events as PresenceEvents, PresenceFilter};
 use crate::engine::{Session, SetPresence, SyncAnswer, SyncRequest};
 use crate::http::client::auth::Authenticated;
 use crate::http::client::query::Parameters;
@@ -98,7 +98,7 @@ fn wait(asked: Asked) -> impl Future<Output = Result<SyncBody, MatrixError>> + S
             Some(since) => tokio::select! {
                 biased;
                 answer = answer.as_mut() => answer?,
-                () = api.shutdown.cancelled() => SyncAnswer { next_batch: since, events: Vec::new() },
+                () = api.shutdown.cancelled() => SyncAnswer { next_batch: since, events: PresenceEvents::default() },
             },
         };
         Ok(SyncBody::from(answer))
@@ -168,7 +168,7 @@ pub(super) struct SyncBody {
 
 #[derive(Serialize)]
 struct Events {
-    events: Vec<PresenceEvent>,
+    events: PresenceEvents,
 }
 
 #[derive(Serialize)]
@@ -271,7 +271,7 @@ mod tests {
     fn an_answer_without_events_has_no_presence() {
         let body = SyncBody::from(SyncAnswer {
             next_batch: "s1_0_0".parse().expect("a token"),
-            events: Vec::new(),
+            events: PresenceEvents::default(),
         });
         assert_eq!(
             serde_json::to_string(&body).expect("serializable"),
