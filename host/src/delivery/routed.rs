@@ -4,6 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
+
 use crate::delivery::log::Log;
 use crate::delivery::token::Cursor;
 use crate::directory::ServerKey;
@@ -53,7 +55,8 @@ pub(super) struct RoutedLog {
     since: Since,
     /// Its forms so far, the latest ones, in order.
     forms: VecDeque<Form>,
-    audiences: HashMap<AudienceId, AudienceLog>,
+    /// By numbers that the host gives.
+    audiences: HashMap<AudienceId, AudienceLog, FixedState>,
     audiences_of: ByUser<Vec<AudienceId>>,
     /// Which change of whom was routed last, to whatever audience. It outlives the audiences' logs.
     settled: Log<(u64, Reason)>,
@@ -107,7 +110,7 @@ impl RoutedLog {
         Self {
             since,
             forms: VecDeque::from([Form(since.changed)]),
-            audiences: HashMap::new(),
+            audiences: HashMap::default(),
             audiences_of: ByUser::default(),
             settled: Log::default(),
             retired: HashMap::new(),

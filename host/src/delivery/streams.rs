@@ -371,6 +371,10 @@ impl Streams {
 
     /// Whether what a token has read of the modules' logs had a change in it.
     pub fn was_told(&self, reader: UserKey, token: &SyncToken, user: UserKey, change: u64) -> bool {
+        // What is routed has a later position than the change, so who has not come as far as that has not read it.
+        if change >= token.furthest() {
+            return false;
+        }
         self.modules.iter().any(|(tag, log)| {
             let cursor = token.cursor(*tag);
             !cursor.was_never_answered() && log.was_told(reader, cursor, user, change)

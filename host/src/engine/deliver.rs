@@ -27,7 +27,10 @@ pub(super) fn deliver(
     let mut guard = shared.world.write();
     let world = &mut *guard;
     let sent: Vec<Option<RoutedUpdate>> = routed.states.iter().map(|state| sent(world, state)).collect();
-    let mut writes = Writes::default();
+    let mut writes = Writes {
+        routed: Vec::with_capacity(batch.len() + sent.len()),
+        ..Writes::default()
+    };
     // Under the lock: taking over needs it.
     let is_serving = feed.generation().turn == generation.turn;
     let settled = batch.iter().chain(sent.iter().flatten());

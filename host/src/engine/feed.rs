@@ -262,19 +262,23 @@ fn read(
     routed: &ByUser<u64>,
 ) -> (Vec<UserPresenceState>, Vec<RoutedUpdate>) {
     let world = shared.world.read();
-    users
-        .iter()
-        .map(|user| RoutedUpdate {
-            user: *user,
-            change: world.streams.last_change(*user),
-            reason: Reason::Changed,
-        })
-        .filter(|update| routed.get(&update.user) != Some(&update.change))
-        .filter_map(|update| {
-            let state = world.crossing(update.user)?;
-            Some((state, update))
-        })
-        .unzip()
+    // Nearly all are wanted: what is collected would start small, and be moved again and again.
+    let (mut states, mut changes) = (Vec::with_capacity(users.len()), Vec::with_capacity(users.len()));
+    for user in users {
+        let change = world.streams.last_change(*user);
+        if routed.get(user) == Some(&change) {
+            continue;
+        }
+        if let Some(state) = world.crossing(*user) {
+            states.push(state);
+            changes.push(RoutedUpdate {
+                user: *user,
+                change,
+                reason: Reason::Changed,
+            });
+        }
+    }
+    (states, changes)
 }
 
 /// Only here, where no answer is being delivered: an audience is forgotten after the last that was routed to it.

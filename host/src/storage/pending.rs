@@ -62,11 +62,15 @@ impl Pending {
         for record in writes.presence {
             self.presence.insert(record.user_id.clone(), record);
         }
-        for route in writes.routed {
-            self.routed
-                .entry(Arc::clone(&route.module))
-                .or_default()
-                .insert(route.user_id.clone(), route);
+        // They come from one module at a time, which is looked up once.
+        let mut routes = writes.routed.into_iter().peekable();
+        while let Some(first) = routes.next() {
+            let module = Arc::clone(&first.module);
+            let of_module = self.routed.entry(Arc::clone(&module)).or_default();
+            of_module.insert(first.user_id.clone(), first);
+            while let Some(route) = routes.next_if(|route| route.module == module) {
+                of_module.insert(route.user_id.clone(), route);
+            }
         }
         for (user, position) in writes.snapshots {
             self.snapshots.insert(user.clone(), Snapshot(user, position));
