@@ -56,7 +56,18 @@ impl Clock for Batches {
 #[derive(Default)]
 struct Delivered {
     events: AtomicUsize,
-    more: Notify,
+    /// How many are to be, before somebody is told.
+    expected: AtomicUsize,
+    all: Notify,
+}
+
+impl Delivered {
+    fn add(&self, events: usize) {
+        let before = self.events.fetch_add(events, Ordering::Relaxed);
+        if before + events >= self.expected.load(Ordering::Relaxed) {
+            self.all.notify_one();
+        }
+    }
 }
 
 /// A server, and its users.
@@ -140,8 +151,7 @@ impl Server {
         self.listeners.borrow_mut().spawn(async move {
             while let Ok(answer) = engine.sync(&session, request(since.take(), LONG)).await {
                 since = Some(answer.next_batch);
-                delivered.events.fetch_add(answer.events.len(), Ordering::Relaxed);
-                delivered.more.notify_one();
+                delivered.add(answer.events.len());
             }
         });
     }
@@ -192,13 +202,14 @@ impl Server {
         {
             self.clock.0.fetch_add(1, Ordering::Relaxed);
             expected += events;
+            self.delivered.expected.store(expected, Ordering::Relaxed);
             storing.spawn(self.services.set_presence_for_users(updates));
             let delivered = async {
                 if let Some((number, message)) = witness {
                     self.says(number, &message).await;
                 }
                 while self.delivered.events.load(Ordering::Relaxed) < expected {
-                    self.delivered.more.notified().await;
+                    self.delivered.all.notified().await;
                 }
                 store(&mut storing, STORING).await;
             };
