@@ -237,7 +237,7 @@ async fn route(
     routed: &mut RoutedChanges,
 ) -> Result<(), RouteError> {
     let routed = routed.of(lease.generation());
-    let (states, changes) = read(shared, batch.users(), routed);
+    let (states, changes) = read(shared, batch.users(), routed, lease.take_spare());
     if states.is_empty() {
         return Ok(());
     }
@@ -252,7 +252,7 @@ async fn route(
     Ok(())
 }
 
-/// The newest states, and the positions at which they changed.
+/// The newest states, in spare memory, and the positions at which they changed.
 ///
 /// A user may be marked for a change that went with the batch before: it was made when that batch had been taken, and
 /// before its states were read.
@@ -260,16 +260,22 @@ fn read(
     shared: &Shared,
     users: &[UserKey],
     routed: &ByUser<u64>,
+    spare: Vec<UserPresenceState>,
 ) -> (Vec<UserPresenceState>, Vec<RoutedUpdate>) {
     let world = shared.world.read();
     // Nearly all are wanted: what is collected would start small, and be moved again and again.
     let (mut states, mut changes) = (Vec::with_capacity(users.len()), Vec::with_capacity(users.len()));
+    let mut spare = spare.into_iter();
     for user in users {
         let change = world.streams.last_change(*user);
         if routed.get(user) == Some(&change) {
             continue;
         }
-        if let Some(state) = world.crossing(*user) {
+        let state = match spare.next() {
+            Some(spare) => world.crossing_in(*user, spare),
+            None => world.crossing(*user),
+        };
+        if let Some(state) = state {
             states.push(state);
             changes.push(RoutedUpdate {
                 user: *user,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hint::black_box;
 use std::sync::Arc;
 
+use abi_stable::std_types::{ROption, RString};
 use presence_router_api::{PresenceState, SharedRoomPresence, UserId, UserPresenceState};
 
 use crate::config::Tracking;
@@ -74,6 +75,30 @@ impl World {
     pub(super) fn crossing(&self, user: UserKey) -> Option<UserPresenceState> {
         let id = self.directory.id(user)?;
         Some(crossing(id.as_str(), self.presence.state(user)))
+    }
+
+    /// A user's state as it crosses to modules, in the memory of another.
+    pub(super) fn crossing_in(&self, user: UserKey, spare: UserPresenceState) -> Option<UserPresenceState> {
+        let id = self.directory.id(user)?;
+        let presence = self.presence.state(user);
+        let write = |mut spare: RString, text: &str| {
+            spare.clear();
+            spare.push_str(text);
+            spare
+        };
+        let status_msg = match (spare.status_msg, presence.status_msg.as_deref()) {
+            (ROption::RSome(spare), Some(text)) => Some(write(spare, text)),
+            (_, text) => text.map(Into::into),
+        };
+        Some(UserPresenceState {
+            user_id: write(spare.user_id, id.as_str()),
+            status_msg: status_msg.into(),
+            state: presence.state,
+            last_active_ts: presence.last_active_ts,
+            last_federation_update_ts: presence.last_federation_update_ts,
+            last_user_sync_ts: presence.last_user_sync_ts,
+            currently_active: presence.currently_active,
+        })
     }
 
     /// The events of users, as far as a filter admits them.

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use abi_stable::sabi_trait::TD_Opaque;
-use abi_stable::std_types::{RArc, ROption, RStr, RVec};
-use parking_lot::RwLock;
+use abi_stable::std_types::{RArc, ROption, RStr, RString, RVec};
+use parking_lot::{Mutex, RwLock};
 use presence_router_api::abi::host::HostApi_TO;
 use presence_router_api::abi::router::{RouterBox, SharedRoomPresence};
 use presence_router_api::abi::{Failure, FailureKind};
@@ -39,6 +39,9 @@ use crate::modules::turns::Purpose;
 /// The most states that a batch has.
 pub const MAX_BATCH: usize = 4_096;
 
+/// Up to so many bytes of text are kept in spare states.
+const SPARE_BYTES: usize = 512 * 1024;
+
 /// A started module instance.
 pub struct Running {
     identity: Identity,
@@ -49,6 +52,8 @@ pub struct Running {
     call_timeout: Duration,
     metrics: ModuleMetrics,
     figures: Figures,
+    /// The states of a batch that was routed: the next one is written in their memory.
+    spare: Mutex<Vec<UserPresenceState>>,
     _copy: Option<Arc<Staged>>,
 }
 
@@ -175,6 +180,7 @@ impl Running {
         Ok(Self {
             metrics: ModuleMetrics::new(&shared.module),
             figures: Figures::default(),
+            spare: Mutex::default(),
             identity,
             router: RwLock::new(Some(Arc::new(router))),
             shared,
@@ -221,6 +227,7 @@ impl Running {
         // The part of one recipient is looked up for a sync of theirs.
         let purpose = only_for.map_or(Purpose::Batch, |_| Purpose::Lookup);
         let batch = RArc::new(RVec::from(batch));
+        let spare = (purpose == Purpose::Batch).then(|| RArc::clone(&batch));
         let only_for = only_for.cloned();
         let answer = self
             .call(purpose, move |router| {
@@ -228,7 +235,18 @@ impl Running {
                 router.get_users_for_states(&batch, ROption::from(only_for))
             })
             .await?;
+        // The module may have kept it.
+        if let Some(Ok(states)) = spare.map(RArc::try_unwrap)
+            && states.iter().map(text_bytes).sum::<usize>() <= SPARE_BYTES
+        {
+            *self.spare.lock() = states.into_vec();
+        }
         Ok(check_routes(answer, batch_len, &self.shared.audiences)?)
+    }
+
+    /// States of no meaning, in whose memory a batch may be written; there may be none.
+    pub fn take_spare(&self) -> Vec<UserPresenceState> {
+        std::mem::take(&mut self.spare.lock())
     }
 
     /// Whose presence a user is interested in.
@@ -333,4 +351,8 @@ impl Running {
             Ok(Err(_)) | Err(_) => false,
         }
     }
+}
+
+fn text_bytes(state: &UserPresenceState) -> usize {
+    state.user_id.capacity() + state.status_msg.as_ref().map_or(0, RString::capacity)
 }

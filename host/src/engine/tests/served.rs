@@ -45,6 +45,26 @@ fn user(id: &str) -> UserId {
     UserId::parse(id).expect("a test's user id is valid")
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_state_that_crosses_is_the_same_in_whose_memory_it_may_be_written() {
+    let served = serve(&[&["alice", "bob"]], config::Presence::default());
+    for (name, state, status_msg) in [("alice", Online, "a long message"), ("bob", Busy, "hi")] {
+        served
+            .services
+            .set_presence_for_users(vec![becomes(name, state, status_msg)])
+            .await
+            .expect("stored");
+    }
+    let world = served.engine.0.world.read();
+    let users: Vec<_> = world.directory.users().collect();
+    let crossing = |user| world.crossing(user).expect("known");
+    for one in &users {
+        for other in &users {
+            assert_eq!(world.crossing_in(*one, crossing(*other)), Some(crossing(*one)));
+        }
+    }
+}
+
 // Synapse tests/module_api/test_api.py: test_send_local_online_presence_to: once a device, online users only.
 #[tokio::test(start_paused = true)]
 async fn a_full_snapshot_comes_to_each_device_once_and_has_nobody_who_is_offline() {

@@ -106,6 +106,18 @@ async fn errors_panics_and_wrong_answers_fail_the_call_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_batch_that_was_routed_is_spare_unless_it_is_large() {
+    let bench = bench().await;
+    let batch = |bytes: usize| vec![UserPresenceState::offline("@a:x").with_status_msg("a".repeat(bytes))];
+    for (bytes, spare) in [(10, 1), (SPARE_BYTES + 1, 0)] {
+        let routed = bench.module.get_users_for_states(batch(bytes), None).await;
+        routed.expect("it answers");
+        assert_eq!(bench.module.take_spare().len(), spare);
+        assert!(bench.module.take_spare().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_that_hangs_is_ended_and_the_module_left_alone_for_a_while() {
     let bench = bench().await;
     bench.puppet.set_mood(Mood::Hang);
