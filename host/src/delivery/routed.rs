@@ -46,6 +46,26 @@ pub struct Since {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Form(u64);
 
+/// How a generation of a module compares to the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fingerprint {
+    /// It is of the same file, with the same config: what was routed stays routed.
+    Same,
+    /// It may route otherwise.
+    Other,
+}
+
+/// What becomes of the generation before.
+#[derive(Debug, Default)]
+pub struct TakenOver {
+    /// From which position on the new one routes, if it may route otherwise.
+    pub changed: Option<u64>,
+    /// The users whom the one before has routed, and the new one has to route again.
+    pub unsettled: Vec<UserKey>,
+    /// The audiences of the one before.
+    pub before: Vec<AudienceId>,
+}
+
 /// How many forms a module has had are remembered.
 const MAX_FORMS: usize = 64;
 

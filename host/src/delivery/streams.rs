@@ -8,9 +8,13 @@ mod lost;
 mod tests;
 
 use std::ops::Bound;
+use std::sync::Arc;
 
 use crate::delivery::log::Log;
-use crate::delivery::routed::{Form, Members, Reason, RoutedLog, RoutedUpdate, Since};
+use crate::delivery::progress::Progress;
+use crate::delivery::routed::{
+    Fingerprint, Form, Members, Reason, RoutedLog, RoutedUpdate, Since, TakenOver,
+};
 use crate::delivery::token::{Cursor, ModuleTag, SyncToken};
 use crate::modules::{Audience, AudienceId};
 use crate::presence::UserKey;
@@ -22,6 +26,7 @@ const NEVER: u64 = 0;
 #[derive(Debug)]
 pub struct Streams {
     position: u64,
+    progress: Arc<Progress>,
     changes: Log<()>,
     /// In the order in which they were attached.
     modules: Vec<(ModuleTag, RoutedLog)>,
@@ -29,31 +34,12 @@ pub struct Streams {
     parked: Vec<(ModuleTag, RoutedLog)>,
 }
 
-/// How a generation of a module compares to the one before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fingerprint {
-    /// It is of the same file, with the same config: what was routed stays routed.
-    Same,
-    /// It may route otherwise.
-    Other,
-}
-
-/// What becomes of the generation before.
-#[derive(Debug, Default)]
-pub struct TakenOver {
-    /// From which position on the new one routes, if it may route otherwise.
-    pub changed: Option<u64>,
-    /// The users whom the one before has routed, and the new one has to route again.
-    pub unsettled: Vec<UserKey>,
-    /// The audiences of the one before.
-    pub before: Vec<AudienceId>,
-}
-
 impl Streams {
     /// Empty logs that begin at a position; it must be higher than any of earlier runs.
     pub fn new(start: u64) -> Self {
         Self {
             position: start,
+            progress: Arc::new(Progress::new(start)),
             changes: Log::default(),
             modules: Vec::new(),
             parked: Vec::new(),
@@ -65,9 +51,15 @@ impl Streams {
         self.position
     }
 
+    /// How far these logs have come, now and later.
+    pub fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
     /// Takes the next position for something that is not in these logs.
     pub fn advance(&mut self) -> u64 {
         self.position += 1;
+        self.progress.set(self.position);
         self.position
     }
 
@@ -259,8 +251,9 @@ impl Streams {
         resolve: impl FnOnce() -> Members,
     ) -> Members {
         let log = self.modules.iter_mut().find(|(tag, _)| *tag == module);
-        log.map(|(_, log)| log.route(form, audience, updates, resolve, &mut self.position))
-            .unwrap_or_default()
+        let members = log.map(|(_, log)| log.route(form, audience, updates, resolve, &mut self.position));
+        self.progress.set(self.position);
+        members.unwrap_or_default()
     }
 
     /// Forgets the log of an audience that the module has released. Its members catch up by asking the module.

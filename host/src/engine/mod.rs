@@ -48,7 +48,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::config;
 use crate::config::Tracking;
-use crate::delivery::{PresenceContent, Waiting};
+use crate::delivery::{PresenceContent, Progress, Waiting};
 use crate::directory::{Source, TokenOwner};
 use crate::federation::Contact;
 use crate::metrics::{OnScrape, PresenceMetrics};
@@ -95,6 +95,8 @@ struct Shared {
     presence: config::Presence,
     route_pace: Duration,
     world: RwLock<World>,
+    /// How far the logs of the world have come.
+    progress: Arc<Progress>,
     waiting: Arc<Waiting>,
     gathered: Gathered,
     feeds: RwLock<Arc<[Arc<Feed>]>>,

@@ -33,6 +33,16 @@ pub(super) struct Logs {
     pub(super) token: SyncToken,
 }
 
+impl Logs {
+    fn nothing_new(token: &SyncToken) -> Self {
+        Self {
+            events: Events::default(),
+            owed: Vec::new(),
+            token: token.clone(),
+        }
+    }
+}
+
 impl Shared {
     /// What the logs hold for a reader after a token.
     pub(super) fn read(
@@ -41,18 +51,17 @@ impl Shared {
         token: &SyncToken,
         filter: &PresenceFilter,
     ) -> Result<Read, SyncError> {
+        if token.has_read(self.progress.position()) {
+            return Ok(Read::Logs(Logs::nothing_new(token)));
+        }
         let world = self.world.read();
         let position = world.streams.position();
         if token.furthest() > position {
             return Err(SyncError::UnknownToken);
         }
-        // Where nothing is told, the token stays where it was: who went offline by it is told when presence is enabled again.
-        if token.has_read(position) || self.presence.enabled == Tracking::Disabled {
-            return Ok(Read::Logs(Logs {
-                events: Events::default(),
-                owed: Vec::new(),
-                token: token.clone(),
-            }));
+        if self.presence.enabled == Tracking::Disabled {
+            // Nothing is told, so the token stays where it was: who went offline by it is told when presence is enabled again.
+            return Ok(Read::Logs(Logs::nothing_new(token)));
         }
         if world
             .snapshots

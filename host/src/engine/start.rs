@@ -136,6 +136,7 @@ impl Engine {
             clock,
             source,
             metrics,
+            progress: Arc::clone(world.streams.progress()),
             world: RwLock::new(world),
             presence,
             route_pace,
