@@ -213,6 +213,31 @@ mod tests {
     }
 
     #[test]
+    fn what_modules_have_routed_is_by_module_and_the_newest_of_each_user() {
+        let route = |(module, name, change): (&str, &str, u64)| StoredRoute {
+            module: module.into(),
+            user_id: UserId::parse(format!("@{name}:b")).expect("is a user id"),
+            change,
+            position: change + 1,
+        };
+        let routes = [("one", "a", 1), ("one", "b", 2), ("two", "a", 3), ("one", "a", 4)];
+        let mut pending = Pending::default();
+        pending.add(Writes {
+            routed: routes.map(route).into(),
+            ..Writes::default()
+        });
+        let changes = |module| {
+            let mut changes: Vec<_> = pending.routed[module]
+                .values()
+                .map(|route| route.change)
+                .collect();
+            changes.sort_unstable();
+            changes
+        };
+        assert_eq!((changes("one"), changes("two")), (vec![2, 4], vec![3]));
+    }
+
+    #[test]
     fn the_newest_word_on_a_state_for_a_homeserver_counts() {
         let server: Arc<str> = "remote.example".into();
         let user = UserId::parse("@a:b").expect("is a user id");
