@@ -17,7 +17,7 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::future::RouteFuture;
-use hyper::body::Incoming;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::Service;
 
 use crate::http::metrics::SameOriginOnly;
@@ -74,7 +74,12 @@ struct Inner {
     no_route: RouteMetrics,
     browsers: Browsers,
     panicked: Panicked,
+    staying: Arc<Semaphore>,
 }
+
+/// How many connections of a listener may keep hyper's buffers, of 16 kB each, while nothing moves on them for a moment. Those
+/// that ask again at once are then spared the making of them; when there are more, memory is what counts.
+const MAY_STAY: usize = 256;
 
 impl Front {
     /// In front of these routes.
@@ -92,10 +97,17 @@ impl Front {
             no_route: RouteMetrics::of(NO_ROUTE),
             browsers,
             panicked,
+            staying: Arc::new(Semaphore::new(MAY_STAY)),
         }))
     }
 
-    fn answer<B>(&self, mut request: Request<B>) -> Answering
+    /// For a connection, to keep hyper's buffers for a moment in which nothing moves; none when enough others do.
+    pub(super) fn permit_to_stay(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.staying).try_acquire_owned().ok()
+    }
+
+    /// Begins to answer.
+    pub(super) fn answer<B>(&self, mut request: Request<B>) -> Answering
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
@@ -117,17 +129,6 @@ impl Front {
             routed: front.dispatch.clone().call(request),
             observed: Some(observed),
         }
-    }
-}
-
-/// As hyper calls it.
-impl hyper::service::Service<Request<Incoming>> for Front {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Answering;
-
-    fn call(&self, request: Request<Incoming>) -> Answering {
-        self.answer(request)
     }
 }
 

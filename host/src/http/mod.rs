@@ -19,6 +19,7 @@ use crate::metrics::Exposition;
 pub mod admin;
 mod body;
 mod client;
+mod connection;
 mod error;
 mod federation;
 mod front;
@@ -29,10 +30,10 @@ mod observe;
 mod routes;
 mod serve;
 
+pub use crate::http::connection::DRAIN_DEADLINE;
 pub use crate::http::federation::{Federation, OurKeys};
 pub use crate::http::front::{Answering, Front};
 pub use crate::http::listen::{BindError, Bound, bind};
-pub use crate::http::serve::DRAIN_DEADLINE;
 
 /// What the listeners give access to. Clones are the same.
 #[derive(Clone)]

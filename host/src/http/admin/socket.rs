@@ -11,9 +11,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::http::admin::{Operate, refusal, routes};
+use crate::http::connection::connection;
 use crate::http::front::Front;
 use crate::http::listen::{BindError, SocketFile, bind_unix};
-use crate::http::serve::{ACCEPT_PAUSE, connection};
+use crate::http::serve::ACCEPT_PAUSE;
 
 /// Read and written by its owner alone.
 const MODE: u32 = 0o600;
