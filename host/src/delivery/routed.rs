@@ -302,6 +302,14 @@ impl RoutedLog {
         }
     }
 
+    /// Forgets the logs of all audiences.
+    pub(super) fn forget_all(&mut self) {
+        let audiences: Vec<_> = self.audiences.keys().copied().collect();
+        for audience in audiences {
+            self.forget(audience);
+        }
+    }
+
     /// What was routed to a reader in a range of positions.
     pub(super) fn routed_in(
         &self,

@@ -122,10 +122,13 @@ impl Streams {
         }
     }
 
-    /// Puts the logs of a module aside: it is not asked any more. Nobody reads them until [`resume`](Self::resume).
+    /// Puts the logs of a module aside: it is not asked any more. Who reads until it is [resumed](Self::resume) reads nothing of
+    /// them, and their token does not show it: so what was routed to audiences is forgotten.
     pub fn park(&mut self, module: ModuleTag) {
         if let Some(index) = self.modules.iter().position(|(tag, _)| *tag == module) {
-            self.parked.push(self.modules.remove(index));
+            let (tag, mut log) = self.modules.remove(index);
+            log.forget_all();
+            self.parked.push((tag, log));
         }
     }
 

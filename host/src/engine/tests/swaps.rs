@@ -355,3 +355,20 @@ async fn who_first_synced_while_a_module_was_away_and_again_at_once_is_told_what
     server.routed("alice").await;
     assert_eq!(eve.sync().await, ["alice busy"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_did_not_read_what_a_module_had_routed_before_it_went_is_told_when_it_is_back() {
+    let mut server = serve_routed(&[], &[&TO_EVE.puppet()]).await;
+    let (alice, mut eve) = (server.client("alice"), server.client("eve"));
+    assert!(eve.sync().await.is_empty());
+    alice.put(Busy, "").await;
+    server.routed("alice").await;
+    server.detach();
+    server.pass_until_parked().await;
+    assert!(eve.sync().await.is_empty());
+    server.puppets.clear();
+    server = server.attach(&TO_EVE.puppet()).await;
+    server.routed("alice").await;
+    assert_eq!(eve.sync().await, ["alice busy"]);
+    assert!(eve.sync().await.is_empty());
+}
