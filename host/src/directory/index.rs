@@ -15,6 +15,7 @@ use crate::directory::joins::Joins;
 use crate::directory::membership::{Joined, MembershipChange};
 use crate::directory::room::Room;
 use crate::directory::source::Event;
+use crate::directory::user_ids::UserIds;
 use crate::presence::UserKey;
 
 /// The number of a room.
@@ -29,9 +30,7 @@ pub struct ServerKey(u32);
 #[derive(Debug)]
 pub struct Directory {
     server_name: Arc<str>,
-    ids: Vec<UserId>,
-    /// The numbers, found by the ids.
-    keys: HashTable<UserKey>,
+    ids: UserIds,
     standings: Vec<Standing>,
     /// The rooms of each user, sorted; without those that are excluded from presence.
     rooms: Vec<SmallVec<[RoomKey; ROOMS_IN_PLACE]>>,
@@ -62,8 +61,7 @@ impl Directory {
         excluded.sort_unstable();
         Self {
             server_name: Arc::from(server_name),
-            ids: Vec::new(),
-            keys: HashTable::new(),
+            ids: UserIds::default(),
             standings: Vec::new(),
             rooms: Vec::new(),
             room_keys: HashTable::new(),
@@ -157,17 +155,33 @@ impl Directory {
         if let Some(key) = self.key(id.as_str()) {
             return key;
         }
-        let key = UserKey(number(self.ids.len()));
-        self.ids.push(id.clone());
-        let (ids, hasher) = (&self.ids, &self.hasher);
-        let hash = |key: &UserKey| hasher.hash_one(ids[key.0 as usize].as_str());
-        self.keys.insert_unique(hash(&key), key, hash);
+        let key = self.ids.insert(id);
         self.standings.push(Standing {
             ours: id.server_name() == &*self.server_name,
             local: false,
         });
         self.rooms.push(SmallVec::new());
         key
+    }
+
+    /// The keys of some users, who are known from now on. Where many users are known, it takes less than to look for one after
+    /// the other.
+    pub fn keys_or_insert(&mut self, ids: &[&UserId]) -> Vec<UserKey> {
+        let found = self.ids.keys_of(ids).into_iter().zip(ids);
+        // Who is not known may be there twice.
+        found
+            .map(|(key, id)| key.unwrap_or_else(|| self.key_or_insert(id)))
+            .collect()
+    }
+
+    /// Looks at where the id of a user is, as [`Presence::look_at`](crate::presence::Presence::look_at) does at other things.
+    pub fn look_at(&self, user: UserKey) -> u64 {
+        self.ids.look_at(user) ^ u64::from(self.is_ours(user))
+    }
+
+    /// The same of the id.
+    pub fn look_closer(&self, user: UserKey) -> u64 {
+        self.ids.look_closer(user)
     }
 
     fn room_or_insert(&mut self, id: &Arc<str>) -> RoomKey {
@@ -201,7 +215,7 @@ impl Directory {
         if self.is_ours(user) {
             return None;
         }
-        let server = self.ids.get(user.0 as usize)?.server_name();
+        let server = self.ids.id(user)?.server_name();
         if let Some(key) = self.server_keys.get(server) {
             return Some(*key);
         }
@@ -259,8 +273,7 @@ impl Directory {
 
     /// The key of a user that is known.
     pub fn key(&self, id: &str) -> Option<UserKey> {
-        let is_it = |key: &UserKey| self.ids[key.0 as usize].as_str() == id;
-        self.keys.find(self.hasher.hash_one(id), is_it).copied()
+        self.ids.key(id)
     }
 
     /// The key of a user of this homeserver, who can sync.
@@ -282,7 +295,7 @@ impl Directory {
 
     /// The id of a user.
     pub fn id(&self, key: UserKey) -> Option<&UserId> {
-        self.ids.get(key.0 as usize)
+        self.ids.id(key)
     }
 
     /// The rooms of a user that count for presence, sorted.

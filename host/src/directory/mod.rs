@@ -10,6 +10,7 @@ mod roster_changes;
 mod source;
 mod static_source;
 mod tokens;
+mod user_ids;
 
 pub use crate::directory::index::{Directory, RoomKey, ServerKey};
 pub use crate::directory::membership::{Joined, MembershipChange};
