@@ -16,6 +16,7 @@ mod generation;
 mod limit;
 mod membership;
 mod outbox;
+mod outcome;
 mod partings;
 mod queue;
 mod read;

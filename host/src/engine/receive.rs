@@ -6,8 +6,9 @@ use presence_router_api::{PresenceState, UserId};
 use tokio::time::timeout;
 
 use crate::config::Tracking;
+use crate::engine::outcome::Outcome;
 use crate::engine::world::World;
-use crate::engine::writer::{Command, Outcome};
+use crate::engine::writer::Command;
 use crate::engine::{Engine, NotApplied, OVERLOADED, QUEUE_WAIT};
 use crate::presence::RemoteUpdate;
 

@@ -1,11 +1,11 @@
 //! What was told of each user last, so that the metrics can say what has changed and why. Changes nothing itself.
 
 use std::hash::BuildHasher;
+use std::hint::black_box;
 
 use foldhash::fast::FixedState;
 use presence_router_api::PresenceState;
 
-use crate::directory::Directory;
 use crate::metrics::{Locality, NotifyReason, PresenceMetrics, Tally};
 use crate::presence::{Presence, UserKey, UserPresence};
 
@@ -13,6 +13,8 @@ use crate::presence::{Presence, UserKey, UserPresence};
 pub(super) struct Told {
     users: Vec<Entry>,
     known: usize,
+    /// What was told and is not counted yet.
+    tally: Tally,
     metrics: PresenceMetrics,
 }
 
@@ -74,6 +76,7 @@ impl Told {
         let mut told = Self {
             users: Vec::new(),
             known: 0,
+            tally: Tally::default(),
             metrics,
         };
         for user in users {
@@ -88,29 +91,29 @@ impl Told {
         told
     }
 
-    /// These users' changes are being told.
-    pub(super) fn tell(&mut self, users: &[UserKey], presence: &Presence, directory: &Directory) {
-        let mut tally = Tally::default();
-        for user in users {
-            let after = Entry::of(presence.state(*user));
-            let before = std::mem::replace(self.entry(*user), after);
-            let locality = if directory.is_local(*user) {
-                Locality::Local
-            } else {
-                Locality::Remote
-            };
-            if let Some(reason) = before.reason(&after) {
-                tally.told(locality, reason);
-            }
-            if before.state != after.state {
-                tally.transition(locality, before.state, after.state);
-            }
-            self.known += usize::from(!before.known);
+    /// Looks at what is known of users whose changes are about to be told; see [`Presence::look_at`].
+    pub(super) fn look_at(&self, users: &[UserKey]) {
+        let entries = users.iter().filter_map(|user| self.users.get(user.0 as usize));
+        black_box(entries.fold(0, |seen, entry| seen ^ entry.last_active_ts));
+    }
+
+    /// A user's change is being told.
+    pub(super) fn tell(&mut self, user: UserKey, presence: &UserPresence, locality: Locality) {
+        let after = Entry::of(presence);
+        let before = std::mem::replace(self.entry(user), after);
+        if let Some(reason) = before.reason(&after) {
+            self.tally.told(locality, reason);
         }
-        if !users.is_empty() {
-            self.metrics.told(&tally);
-            self.metrics.known(self.known);
+        if before.state != after.state {
+            self.tally.transition(locality, before.state, after.state);
         }
+        self.known += usize::from(!before.known);
+    }
+
+    /// The metrics show what was told since the last time.
+    pub(super) fn count(&mut self) {
+        self.metrics.told(&std::mem::take(&mut self.tally));
+        self.metrics.known(self.known);
     }
 
     fn entry(&mut self, user: UserKey) -> &mut Entry {

@@ -14,6 +14,7 @@ use crate::delivery::{
 use crate::directory::{Directory, Event, Joined, RoomKey};
 use crate::engine::partings::Partings;
 use crate::engine::strangers::Strangers;
+use crate::metrics::Locality;
 use crate::presence::{Origin, Presence, UserKey, UserPresence};
 use crate::routing::SharedRooms;
 use crate::storage::{StoredOutgoing, StoredPresence};
@@ -146,7 +147,11 @@ impl World {
 
     /// Looks at what is known of users who are about to be updated; see [`Presence::look_at`].
     pub(super) fn look_at(&self, users: &[UserKey]) {
-        let look = |user: &UserKey| self.presence.look_at(*user) ^ self.streams.last_change(*user);
+        let look = |user: &UserKey| {
+            self.presence.look_at(*user) ^ self.streams.last_change(*user) ^ self.directory.look_at(*user)
+        };
+        black_box(users.iter().map(look).fold(0, |seen, look| seen ^ look));
+        let look = |user: &UserKey| self.presence.look_closer(*user) ^ self.directory.look_closer(*user);
         black_box(users.iter().map(look).fold(0, |seen, look| seen ^ look));
     }
 
@@ -194,6 +199,15 @@ impl World {
             Origin::Local
         } else {
             Origin::Remote
+        }
+    }
+
+    /// Whose a user is to the metrics.
+    pub(super) fn locality(&self, user: UserKey) -> Locality {
+        if self.directory.is_local(user) {
+            Locality::Local
+        } else {
+            Locality::Remote
         }
     }
 

@@ -9,16 +9,17 @@ use presence_router_api::{PresenceState, PresenceUpdate};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 
-use crate::directory::{Event, RoomKey};
+use crate::directory::Event;
+use crate::engine::outcome::Outcome;
 use crate::engine::queue::Queue;
 use crate::engine::receive::RemotePresence;
 use crate::engine::restore::Reserved;
 use crate::engine::told::Told;
 use crate::engine::world::World;
-use crate::engine::{Shared, receive, restore};
+use crate::engine::{Shared, receive};
 use crate::metrics::PresenceMetrics;
-use crate::presence::{Change, DeviceId, Expired, UserKey};
-use crate::storage::{WriteError, Writes};
+use crate::presence::{DeviceId, Expired, UserKey};
+use crate::storage::WriteError;
 
 /// How many changes may wait. Beyond, clients wait, and are told to come back later.
 pub(super) const QUEUE: usize = 8_192;
@@ -75,6 +76,18 @@ pub(super) enum Command {
 pub(super) type Stored = oneshot::Sender<Result<(), WriteError>>;
 
 impl Command {
+    /// Whose presence it changes, if that is one user.
+    fn user(&self) -> Option<UserKey> {
+        match self {
+            Self::Set { user, .. } | Self::SyncStarted { user, .. } | Self::SyncEnded { user, .. } => {
+                Some(*user)
+            }
+            Self::SetByModule { .. } | Self::Receive { .. } | Self::Snapshot { .. } | Self::Directory(_) => {
+                None
+            }
+        }
+    }
+
     /// How many updates of a user's presence it is.
     fn updates(&self) -> usize {
         match self {
@@ -91,29 +104,6 @@ pub(super) struct Writer {
     reserved: Reserved,
     told: Told,
     batch: Vec<Command>,
-}
-
-/// What follows from a batch.
-#[derive(Default)]
-pub(super) struct Outcome {
-    /// Users with a change worth telling; each once, sorted.
-    changed: Vec<UserKey>,
-    /// Users to wake although they have not changed.
-    wake: Vec<UserKey>,
-    /// Users whose state is to be stored although it is not worth telling.
-    pub(super) touched: Vec<UserKey>,
-    /// Users who are to get a full snapshot.
-    snapshots: Vec<UserKey>,
-    /// Rooms whose members have changed.
-    rooms: Vec<RoomKey>,
-    /// Who waits until the change is visible.
-    applied: Vec<oneshot::Sender<()>>,
-    /// Who waits until it is stored.
-    stored: Vec<Stored>,
-    /// How many states of other homeservers' users were taken.
-    pub(super) received: usize,
-    /// How many were left out, as too many strangers are known.
-    pub(super) refused_strangers: usize,
 }
 
 /// Applies changes and timeouts until the server stops.
@@ -183,32 +173,35 @@ impl Writer {
         let world = &mut *guard;
         world.version += 1;
         let Expired { changed, pings } = world.presence.expire(now);
-        let mut outcome = Outcome {
-            changed,
-            ..Outcome::default()
-        };
-        let timeouts = outcome.changed.len();
+        let timeouts = changed.len();
+        let mut outcome = Outcome::of_timeouts(changed);
         let is_quiet = batch.is_empty() && timeouts == 0 && pings.is_empty();
         if is_quiet && !world.destinations.has_unsaved() {
             return;
         }
         let updates = batch.iter().map(Command::updates).sum::<usize>() + timeouts;
-        for command in batch.drain(..) {
-            apply(world, command, now, &mut outcome);
+        outcome.settle(world, &mut self.told);
+        let mut commands = batch.drain(..);
+        while !commands.as_slice().is_empty() {
+            let next = commands.as_slice().iter().take(AHEAD);
+            let users: Vec<_> = next.filter_map(Command::user).collect();
+            look_at(&users, world, &self.told);
+            for command in commands.by_ref().take(AHEAD) {
+                apply(world, &mut self.told, command, now, &mut outcome);
+            }
+            outcome.settle(world, &mut self.told);
         }
-        outcome.changed.sort_unstable();
-        outcome.changed.dedup();
-        for user in &outcome.changed {
-            world.changed(*user);
-        }
+        drop(commands);
         shared.metrics.pinged(pings.len());
+        outcome.touched.extend_from_slice(&pings);
+        outcome.settle(world, &mut self.told);
         for user in pings {
             world.ping(user);
-            outcome.touched.push(user);
         }
-        let writes = writes(world, &mut outcome, &mut self.reserved);
-        self.told
-            .tell(&outcome.changed, &world.presence, &world.directory);
+        if !outcome.changed.is_empty() {
+            self.told.count();
+        }
+        let writes = outcome.writes(world, &mut self.reserved);
         drop(guard);
         shared
             .metrics
@@ -224,12 +217,14 @@ impl Shared {
     /// Wakes people who share a room at once; the modules' feeds go their own way.
     fn tell(&self, outcome: Outcome) {
         let Outcome {
-            changed,
+            mut changed,
             mut wake,
             rooms: changed_rooms,
             applied,
             ..
         } = outcome;
+        changed.sort_unstable();
+        changed.dedup();
         // Who comes to wait after this looks for news after it.
         if self.waiting.waiter_count() > 0 {
             let world = self.world.read();
@@ -255,38 +250,13 @@ impl Shared {
     }
 }
 
-/// What is to be stored of a batch.
-fn writes(world: &mut World, outcome: &mut Outcome, reserved: &mut Reserved) -> Writes {
-    outcome.touched.extend_from_slice(&outcome.changed);
-    outcome.touched.sort_unstable();
-    outcome.touched.dedup();
-    outcome.rooms.sort_unstable();
-    outcome.rooms.dedup();
-    let position = world.streams.position();
-    let outgoing = world.outgoing_to_store();
-    let snapshot = |user: &UserKey| {
-        let mark = world.snapshots.get(user)?;
-        Some((world.directory.id(*user)?.clone(), *mark))
-    };
-    Writes {
-        presence: outcome
-            .touched
-            .iter()
-            .filter_map(|user| world.stored(*user))
-            .collect(),
-        snapshots: outcome.snapshots.iter().filter_map(snapshot).collect(),
-        rooms: outcome
-            .rooms
-            .iter()
-            .filter_map(|room| restore::describe(&world.directory, world.room_presence, *room, position))
-            .collect(),
-        reserved: reserved.next(position),
-        outgoing,
-        ..Writes::default()
-    }
+/// Looks at what is known of users who are about to be updated; see [`Presence::look_at`](crate::presence::Presence::look_at).
+fn look_at(users: &[UserKey], world: &World, told: &Told) {
+    told.look_at(users);
+    world.look_at(users);
 }
 
-fn apply(world: &mut World, command: Command, now: u64, outcome: &mut Outcome) {
+fn apply(world: &mut World, told: &mut Told, command: Command, now: u64, outcome: &mut Outcome) {
     match command {
         Command::Set {
             user,
@@ -318,9 +288,9 @@ fn apply(world: &mut World, command: Command, now: u64, outcome: &mut Outcome) {
         }
         Command::SetByModule { updates, done } => {
             for updates in updates.chunks(AHEAD) {
-                let key = |update: &PresenceUpdate| world.directory.key_or_insert(&update.user_id);
-                let users: Vec<_> = updates.iter().map(key).collect();
-                world.look_at(&users);
+                let ids: Vec<_> = updates.iter().map(|update| &update.user_id).collect();
+                let users = world.directory.keys_or_insert(&ids);
+                look_at(&users, world, told);
                 for (user, update) in users.into_iter().zip(updates) {
                     let origin = world.origin(user);
                     let status_msg = update.status_msg.as_deref();
@@ -329,6 +299,7 @@ fn apply(world: &mut World, command: Command, now: u64, outcome: &mut Outcome) {
                         .set_by_module(user, origin, update.state, status_msg, now);
                     outcome.note(user, change);
                 }
+                outcome.settle(world, told);
             }
             outcome.stored.push(done);
         }
@@ -338,7 +309,10 @@ fn apply(world: &mut World, command: Command, now: u64, outcome: &mut Outcome) {
             permit,
             done,
         } => {
-            receive::apply(world, &updates, at, now, outcome);
+            for updates in updates.chunks(AHEAD) {
+                receive::apply(world, updates, at, now, outcome);
+                outcome.settle(world, told);
+            }
             drop(permit);
             outcome.stored.push(done);
         }
@@ -357,14 +331,6 @@ fn apply(world: &mut World, command: Command, now: u64, outcome: &mut Outcome) {
                     outcome.rooms.push(room);
                 }
             }
-        }
-    }
-}
-
-impl Outcome {
-    pub(super) fn note(&mut self, user: UserKey, change: Change) {
-        if change == Change::WorthTelling {
-            self.changed.push(user);
         }
     }
 }

@@ -97,8 +97,12 @@ impl Presence {
     /// their updates, it has the processor fetch from memory side by side what it would fetch one after the other. The outcome
     /// says nothing; it is to be used by [`black_box`](std::hint::black_box).
     pub fn look_at(&self, user: UserKey) -> u64 {
-        let record = self.users.get(user.index()).map_or(0, User::look_at);
-        record ^ self.timeouts.turn_of(user)
+        self.state(user).last_active_ts ^ self.timeouts.turn_of(user)
+    }
+
+    /// The same of what these records point to, once they are at hand.
+    pub fn look_closer(&self, user: UserKey) -> u64 {
+        self.users.get(user.index()).map_or(0, User::look_closer)
     }
 
     /// A client sets the presence of its device, and the status message of its user: a message that is
