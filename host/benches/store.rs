@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use presence_router::presence::UserPresence;
+use presence_router::presence::{UserKey, UserPresence};
 use presence_router::storage::{Location, Storage, StoredPresence, Writes};
 use presence_router_api::PresenceState;
 use tempfile::TempDir;
@@ -63,7 +63,8 @@ impl Place {
             },
             change: row as u64,
         });
-        let presence = presence.collect();
+        let number = |record: usize| UserKey(u32::try_from(record % USERS).expect("there are few"));
+        let presence = (self.next..).map(number).zip(presence).collect();
         self.next += rows;
         Writes {
             presence,

@@ -20,7 +20,7 @@ pub(super) struct Outcome {
     /// Users whose change is noted.
     pub(super) changed: Vec<UserKey>,
     /// The users' presence as it is to be stored; of somebody who is in it twice, the later counts.
-    presence: Vec<StoredPresence>,
+    presence: Vec<(UserKey, StoredPresence)>,
     /// Users to wake although they have not changed.
     pub(super) wake: Vec<UserKey>,
     /// Users who are to get a full snapshot.

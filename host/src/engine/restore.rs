@@ -171,7 +171,11 @@ pub(super) fn share_ids(directory: &mut Directory, restored: &Restored) {
 ///
 /// While presence is disabled nobody says who is there, so everybody is offline; when it is enabled again, that is told, as
 /// Synapse does.
-pub(super) fn restore(world: &mut World, restored: &mut Restored, now: u64) -> Vec<StoredPresence> {
+pub(super) fn restore(
+    world: &mut World,
+    restored: &mut Restored,
+    now: u64,
+) -> Vec<(UserKey, StoredPresence)> {
     let mut to_store = Vec::new();
     for stored in restored.presence.drain(..) {
         if world.is_stranger(&stored.user_id) {

@@ -217,12 +217,13 @@ impl World {
     }
 
     /// A user's presence as it is stored.
-    pub(super) fn stored(&self, user: UserKey) -> Option<StoredPresence> {
-        Some(StoredPresence {
+    pub(super) fn stored(&self, user: UserKey) -> Option<(UserKey, StoredPresence)> {
+        let stored = StoredPresence {
             user_id: self.directory.id(user)?.clone(),
             presence: self.presence.state(user).clone(),
             change: self.streams.last_change(user),
-        })
+        };
+        Some((user, stored))
     }
 
     /// Whether a user is of this homeserver.

@@ -12,6 +12,7 @@ use super::records::{
     StoredDestination, StoredModule, StoredOutgoing, StoredPresence, StoredRoom, StoredRoute, Writes,
 };
 use super::rows::{Reserved, Snapshot};
+use crate::presence::ByUser;
 
 /// How many rooms go into a transaction: at the first start there may be very many.
 const MAX_ROOMS: usize = 8_192;
@@ -21,7 +22,7 @@ type HashMap<K, V> = std::collections::HashMap<K, V, RandomState>;
 
 #[derive(Default)]
 pub(super) struct Pending {
-    pub(super) presence: HashMap<UserId, StoredPresence>,
+    pub(super) presence: ByUser<StoredPresence>,
     /// By module, then by user.
     pub(super) routed: HashMap<Arc<str>, HashMap<UserId, StoredRoute>>,
     pub(super) snapshots: HashMap<UserId, Snapshot>,
@@ -59,9 +60,7 @@ impl Pending {
         for module in writes.modules {
             self.modules.insert(Arc::clone(&module.name), module);
         }
-        for record in writes.presence {
-            self.presence.insert(record.user_id.clone(), record);
-        }
+        self.presence.extend(writes.presence);
         // They come from one module at a time, which is looked up once.
         let mut routes = writes.routed.into_iter().peekable();
         while let Some(first) = routes.next() {

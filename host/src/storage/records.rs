@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use presence_router_api::UserId;
 
-use crate::presence::UserPresence;
+use crate::presence::{UserKey, UserPresence};
 
 /// The presence of a user, local or remote.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,8 +85,8 @@ pub struct StoredDestination {
 /// Numbers beyond `i64::MAX` are stored as `i64::MAX`: a position or a time never comes near it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Writes {
-    /// By user.
-    pub presence: Vec<StoredPresence>,
+    /// By user, whose number in this run it is: finding by it what waits already takes less than by an id.
+    pub presence: Vec<(UserKey, StoredPresence)>,
     /// By module and user.
     pub routed: Vec<StoredRoute>,
     /// By user: the position at which a module last asked that they get a full snapshot.

@@ -39,7 +39,7 @@ async fn content(path: &Path) -> Result<Content, String> {
 async fn original(place: &Place) -> (Content, Vec<u8>) {
     let (storage, _) = place.open();
     let writes = Writes {
-        presence: (0..60).map(|number| presence(number, number)).collect(),
+        presence: numbered((0..60).map(|number| presence(number, number))),
         routed: (0..60).map(|number| route("a", number, number)).collect(),
         snapshots: (0..3).map(|number| (user(number), number)).collect(),
         rooms: (0..3).map(room).collect(),

@@ -8,7 +8,7 @@ const ROOM: &str = "PRAGMA max_page_count = 1000000";
 /// More than fits into the free space of a page.
 fn many(change: u64) -> Writes {
     Writes {
-        presence: (0..200).map(|number| presence(number, change)).collect(),
+        presence: numbered((0..200).map(|number| presence(number, change))),
         ..Writes::default()
     }
 }
@@ -27,7 +27,7 @@ async fn what_does_not_fit_is_kept_and_written_with_the_next_write() {
     assert!(storage.flush().await.is_err());
     assert_eq!(storage.len_waiting(), 200);
     let newer = Writes {
-        presence: vec![presence(7, 2)],
+        presence: numbered([presence(7, 2)]),
         ..Writes::default()
     };
     assert!(store(&storage, newer).await.is_err());

@@ -8,14 +8,14 @@ use super::*;
 
 fn everything() -> Writes {
     Writes {
-        presence: vec![
+        presence: numbered([
             presence(1, 10),
             StoredPresence {
                 user_id: user(2),
                 presence: UserPresence::OFFLINE,
                 change: 0,
             },
-        ],
+        ]),
         routed: vec![route("a", 1, 10), route("a", 2, 11), route("b", 1, 12)],
         snapshots: vec![(user(1), 5), (user(3), 6)],
         rooms: vec![room(1), room(2)],
@@ -33,7 +33,7 @@ fn everything() -> Writes {
 
 fn restored(writes: Writes) -> Restored {
     Restored {
-        presence: writes.presence,
+        presence: writes.presence.into_iter().map(|(_, record)| record).collect(),
         routed: writes.routed,
         snapshots: writes.snapshots,
         rooms: writes.rooms,
@@ -126,7 +126,7 @@ async fn each_state_comes_back_as_itself() {
         .collect();
     let (storage, _) = place.open();
     let writes = Writes {
-        presence: written.clone(),
+        presence: numbered(written.clone()),
         ..Writes::default()
     };
     store(&storage, writes).await.unwrap();
@@ -142,7 +142,7 @@ async fn the_newest_stays_whether_it_was_written_before_or_not() {
     for change in [20, 30] {
         // Handed over without waiting: these may come into one transaction, or not.
         let writes = Writes {
-            presence: vec![presence(1, change)],
+            presence: numbered([presence(1, change)]),
             routed: vec![route("a", 1, change)],
             snapshots: vec![(user(1), change)],
             reserved: Some(1_000 - change),
@@ -261,7 +261,7 @@ async fn a_number_beyond_what_is_stored_keeps_nothing_else_from_being_stored() {
     let mut strange = presence(1, u64::MAX - 10);
     strange.presence.last_active_ts = u64::MAX;
     let writes = Writes {
-        presence: vec![strange, presence(2, 2)],
+        presence: numbered([strange, presence(2, 2)]),
         ..Writes::default()
     };
     store(&storage, writes).await.unwrap();
@@ -278,7 +278,7 @@ async fn what_was_handed_over_is_written_when_the_last_handle_is_dropped() {
     let other = storage.clone();
     let (done, heard) = oneshot::channel();
     let writes = Writes {
-        presence: vec![presence(1, 1)],
+        presence: numbered([presence(1, 1)]),
         ..Writes::default()
     };
     storage.write(writes, vec![done]);

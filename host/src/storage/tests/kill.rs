@@ -141,7 +141,7 @@ fn writes_until_it_is_killed() {
             for number in next.. {
                 let (done, heard) = oneshot::channel();
                 let writes = Writes {
-                    presence: vec![presence(number % USERS, number)],
+                    presence: numbered([presence(number % USERS, number)]),
                     ..Writes::default()
                 };
                 handle.write(writes, vec![done]);

@@ -17,7 +17,7 @@ async fn what_is_written_and_what_is_not_is_counted() {
     let place = Place::new();
     let (storage, _) = place.open();
     let two = Writes {
-        presence: vec![presence(1, 1), presence(2, 1)],
+        presence: numbered([presence(1, 1), presence(2, 1)]),
         ..Writes::default()
     };
     store(&storage, two).await.unwrap();
@@ -29,7 +29,7 @@ async fn what_is_written_and_what_is_not_is_counted() {
     ]);
     sql(&storage, "PRAGMA max_page_count = 1").await;
     let many = Writes {
-        presence: (0..200).map(|number| presence(number, 2)).collect(),
+        presence: numbered((0..200).map(|number| presence(number, 2))),
         ..Writes::default()
     };
     assert!(store(&storage, many).await.is_err());

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::presence::UserPresence;
+use crate::presence::{UserKey, UserPresence};
 
 /// A wait that takes longer has failed: far beyond what a slow machine needs.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -51,6 +51,18 @@ fn open(path: &Path) -> Result<(Storage, Restored), OpenError> {
 
 fn user(number: u64) -> UserId {
     UserId::parse(format!("@user{number:04}:example.org")).expect("is a user id")
+}
+
+/// As users of the numbers that are in their ids.
+fn numbered(records: impl IntoIterator<Item = StoredPresence>) -> Vec<(UserKey, StoredPresence)> {
+    let number = |record: &StoredPresence| {
+        let digits = record.user_id.localpart().trim_start_matches("user");
+        UserKey(digits.parse().expect("it ends with a number"))
+    };
+    records
+        .into_iter()
+        .map(|record| (number(&record), record))
+        .collect()
 }
 
 fn presence(number: u64, change: u64) -> StoredPresence {

@@ -49,7 +49,7 @@ fn make(place: &Place, sql: &str) {
 async fn ours(place: &Place) {
     let (storage, _) = place.open();
     let writes = Writes {
-        presence: vec![presence(1, 1)],
+        presence: numbered([presence(1, 1)]),
         modules: vec![module("m", "1")],
         outgoing: vec![outgoing("remote.example", 1, 1)],
         destinations: vec![destination("remote.example", 1)],

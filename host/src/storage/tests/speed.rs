@@ -15,7 +15,7 @@ async fn groups_of_rows() {
         for group in 0..groups {
             let user = |row| presence((group * rows + row) % 100_000, group + 1);
             let writes = Writes {
-                presence: (0..rows).map(user).collect(),
+                presence: numbered((0..rows).map(user)),
                 ..Writes::default()
             };
             store(&storage, writes).await.unwrap();
@@ -24,7 +24,7 @@ async fn groups_of_rows() {
         println!("groups of {rows} rows, each waited for: {a_second} rows/s");
     }
     let writes = Writes {
-        presence: (0..100_000).map(|user| presence(user, user + 1)).collect(),
+        presence: numbered((0..100_000).map(|user| presence(user, user + 1))),
         routed: (0..200_000)
             .map(|row| route(if row % 2 == 0 { "a" } else { "b" }, row / 2, row + 1))
             .collect(),

@@ -53,7 +53,7 @@ async fn check(sql: &[&str], expected: Restored) {
     assert_eq!(restored, expected);
     check_others(&storage).await;
     let writes = Writes {
-        presence: vec![presence(3, 3)],
+        presence: numbered([presence(3, 3)]),
         outgoing: vec![outgoing("t.example", 3, 3)],
         destinations: vec![destination("t.example", 1)],
         ..Writes::default()
@@ -63,7 +63,8 @@ async fn check(sql: &[&str], expected: Restored) {
 
     let (storage, again) = place.open();
     let mut expected = expected;
-    expected.presence.extend(writes.presence);
+    let written = writes.presence.into_iter().map(|(_, record)| record);
+    expected.presence.extend(written);
     expected.outgoing.extend(writes.outgoing);
     expected.destinations.extend(writes.destinations);
     assert_eq!(again, expected);
