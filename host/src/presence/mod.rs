@@ -93,14 +93,14 @@ impl Presence {
             .map_or(&UserPresence::OFFLINE, User::presence)
     }
 
-    /// Looks at the records of a user that an update will need, and leaves them as they are. Done for some users before
+    /// Looks at the record of a user that an update will need, and leaves it as it is. Done for some users before
     /// their updates, it has the processor fetch from memory side by side what it would fetch one after the other. The outcome
     /// says nothing; it is to be used by [`black_box`](std::hint::black_box).
     pub fn look_at(&self, user: UserKey) -> u64 {
-        self.state(user).last_active_ts ^ self.timeouts.turn_of(user)
+        self.state(user).last_active_ts
     }
 
-    /// The same of what these records point to, once they are at hand.
+    /// The same of what this record points to, once it is at hand.
     pub fn look_closer(&self, user: UserKey) -> u64 {
         self.users.get(user.index()).map_or(0, User::look_closer)
     }
@@ -240,8 +240,22 @@ impl Presence {
             self.users.resize_with(key.index() + 1, User::default);
         }
         let user = &mut self.users[key.index()];
+        let before = user.next_timeout(timing);
         let outcome = change(user);
-        self.timeouts.reschedule(key, user.next_timeout(timing));
+        let after = user.next_timeout(timing);
+        // A turn comes no later than the timeout, so that it need not be looked up for one that is put off.
+        if is_sooner_or_gone(before, after) {
+            self.timeouts.reschedule(key, after);
+        }
         outcome
+    }
+}
+
+/// Whether a timeout has come nearer, or is there no more.
+fn is_sooner_or_gone(before: Option<u64>, after: Option<u64>) -> bool {
+    match (before, after) {
+        (Some(before), Some(after)) => after < before,
+        (None, after) => after.is_some(),
+        (Some(_), None) => true,
     }
 }

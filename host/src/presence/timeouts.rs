@@ -179,7 +179,7 @@ impl Timeouts {
     }
 
     /// When a user's turn comes.
-    pub(super) fn turn_of(&self, user: UserKey) -> u64 {
+    fn turn_of(&self, user: UserKey) -> u64 {
         self.turn_of.get(user.index()).copied().unwrap_or(NEVER)
     }
 
