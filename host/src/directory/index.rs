@@ -15,7 +15,7 @@ use crate::directory::joins::Joins;
 use crate::directory::membership::{Joined, MembershipChange};
 use crate::directory::room::Room;
 use crate::directory::source::Event;
-use crate::directory::user_ids::UserIds;
+use crate::directory::user_ids::{Standing, UserIds};
 use crate::presence::UserKey;
 
 /// The number of a room.
@@ -31,7 +31,6 @@ pub struct ServerKey(u32);
 pub struct Directory {
     server_name: Arc<str>,
     ids: UserIds,
-    standings: Vec<Standing>,
     /// The rooms of each user, sorted; without those that are excluded from presence.
     rooms: Vec<SmallVec<[RoomKey; ROOMS_IN_PLACE]>>,
     room_keys: HashTable<RoomKey>,
@@ -40,15 +39,6 @@ pub struct Directory {
     server_keys: HashMap<Arc<str>, ServerKey>,
     excluded: Vec<String>,
     hasher: DefaultHashBuilder,
-}
-
-/// What a user is to this homeserver.
-#[derive(Debug, Clone, Copy)]
-struct Standing {
-    /// Whether the id is of this homeserver.
-    ours: bool,
-    /// Whether they are this homeserver's, and can sync.
-    local: bool,
 }
 
 /// The numbers of so many rooms of a user take no more memory than where they would stand elsewhere.
@@ -62,7 +52,6 @@ impl Directory {
         Self {
             server_name: Arc::from(server_name),
             ids: UserIds::default(),
-            standings: Vec::new(),
             rooms: Vec::new(),
             room_keys: HashTable::new(),
             rooms_by_key: Vec::new(),
@@ -79,12 +68,15 @@ impl Directory {
         match event {
             Event::UserAdded(user) => {
                 let key = self.key_or_insert(user);
-                self.standings[key.0 as usize].local = true;
+                if let Some(standing) = self.ids.standing_mut(key) {
+                    standing.local = true;
+                }
                 None
             }
             Event::UserRemoved(user) => {
-                if let Some(key) = self.key(user.as_str()) {
-                    self.standings[key.0 as usize].local = false;
+                let key = self.key(user.as_str());
+                if let Some(standing) = key.and_then(|key| self.ids.standing_mut(key)) {
+                    standing.local = false;
                 }
                 None
             }
@@ -155,11 +147,11 @@ impl Directory {
         if let Some(key) = self.key(id.as_str()) {
             return key;
         }
-        let key = self.ids.insert(id);
-        self.standings.push(Standing {
+        let standing = Standing {
             ours: id.server_name() == &*self.server_name,
             local: false,
-        });
+        };
+        let key = self.ids.insert(id, standing);
         self.rooms.push(SmallVec::new());
         key
     }
@@ -176,7 +168,7 @@ impl Directory {
 
     /// Looks at where the id of a user is, as [`Presence::look_at`](crate::presence::Presence::look_at) does at other things.
     pub fn look_at(&self, user: UserKey) -> u64 {
-        self.ids.look_at(user) ^ u64::from(self.is_ours(user))
+        self.ids.look_at(user)
     }
 
     /// The same of the id.
@@ -226,7 +218,6 @@ impl Directory {
     /// Gives back the memory that was taken for more to come.
     pub fn shrink_to_fit(&mut self) {
         self.ids.shrink_to_fit();
-        self.standings.shrink_to_fit();
         self.rooms.shrink_to_fit();
         self.rooms_by_key.shrink_to_fit();
         for room in &mut self.rooms_by_key {
@@ -283,14 +274,12 @@ impl Directory {
 
     /// Whether a user is this homeserver's, and can sync.
     pub fn is_local(&self, key: UserKey) -> bool {
-        let standing = self.standings.get(key.0 as usize);
-        standing.is_some_and(|standing| standing.local)
+        self.ids.standing(key).local
     }
 
     /// Whether the id of a user is of this homeserver.
     pub fn is_ours(&self, key: UserKey) -> bool {
-        let standing = self.standings.get(key.0 as usize);
-        standing.is_some_and(|standing| standing.ours)
+        self.ids.standing(key).ours
     }
 
     /// The id of a user.

@@ -1,4 +1,4 @@
-//! The numbers of users, by their ids. Knows nothing else of them.
+//! The numbers of users, by their ids, and what they are to this homeserver. Knows nothing else of them.
 
 use std::hash::BuildHasher;
 use std::hint::black_box;
@@ -11,19 +11,47 @@ use crate::presence::UserKey;
 /// Ids by number, and numbers by id.
 #[derive(Debug, Default)]
 pub(super) struct UserIds {
-    ids: Vec<UserId>,
+    /// By number.
+    known: Vec<Known>,
     /// The numbers, found by the ids.
     keys: HashTable<UserKey>,
     hasher: DefaultHashBuilder,
 }
 
+/// A user. What is needed together stands together, for among many users it is in no cache.
+#[derive(Debug)]
+struct Known {
+    id: UserId,
+    standing: Standing,
+}
+
+/// What a user is to this homeserver.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Standing {
+    /// Whether the id is of this homeserver.
+    pub(super) ours: bool,
+    /// Whether they are this homeserver's, and can sync.
+    pub(super) local: bool,
+}
+
 impl UserIds {
     pub(super) fn len(&self) -> usize {
-        self.ids.len()
+        self.known.len()
     }
 
     pub(super) fn id(&self, key: UserKey) -> Option<&UserId> {
-        self.ids.get(key.0 as usize)
+        self.known.get(key.0 as usize).map(|known| &known.id)
+    }
+
+    pub(super) fn standing(&self, key: UserKey) -> Standing {
+        let known = self.known.get(key.0 as usize);
+        known.map_or_else(Standing::default, |known| known.standing)
+    }
+
+    pub(super) fn standing_mut(&mut self, key: UserKey) -> Option<&mut Standing> {
+        self.known
+            .get_mut(key.0 as usize)
+            .map(|known| &mut known.standing)
     }
 
     pub(super) fn key(&self, id: &str) -> Option<UserKey> {
@@ -58,23 +86,24 @@ impl UserIds {
     }
 
     /// Adds somebody who has no number yet.
-    pub(super) fn insert(&mut self, id: &UserId) -> UserKey {
-        let number = u32::try_from(self.ids.len()).expect("fewer than 2^32 users fit into memory");
+    pub(super) fn insert(&mut self, id: &UserId, standing: Standing) -> UserKey {
+        let number = u32::try_from(self.known.len()).expect("fewer than 2^32 users fit into memory");
         let key = UserKey(number);
-        self.ids.push(id.clone());
-        let (ids, hasher) = (&self.ids, &self.hasher);
-        let hash = |key: &UserKey| hasher.hash_one(ids[key.0 as usize].as_str());
+        let id = id.clone();
+        self.known.push(Known { id, standing });
+        let (known, hasher) = (&self.known, &self.hasher);
+        let hash = |key: &UserKey| hasher.hash_one(known[key.0 as usize].id.as_str());
         self.keys.insert_unique(hash(&key), key, hash);
         key
     }
 
     /// Gives back the memory that was taken for more to come.
     pub(super) fn shrink_to_fit(&mut self) {
-        self.ids.shrink_to_fit();
+        self.known.shrink_to_fit();
     }
 
     fn find(&self, hash: u64, id: &str) -> Option<UserKey> {
-        let is_it = |key: &UserKey| self.ids[key.0 as usize].as_str() == id;
+        let is_it = |key: &UserKey| self.known[key.0 as usize].id.as_str() == id;
         self.keys.find(hash, is_it).copied()
     }
 }
@@ -87,7 +116,9 @@ mod tests {
     fn looked_up_together_or_one_by_one_everybody_has_the_same_number() {
         let id = |number: u32| UserId::parse(format!("@{number}:x")).expect("a test's user id is valid");
         let mut known = UserIds::default();
-        let keys: Vec<_> = (0..1_000).map(|number| known.insert(&id(number))).collect();
+        let keys: Vec<_> = (0..1_000)
+            .map(|number| known.insert(&id(number), Standing::default()))
+            .collect();
         let asked: Vec<_> = (500..1_500).chain([7, 7]).map(id).collect();
         let asked: Vec<_> = asked.iter().collect();
         let found = known.keys_of(&asked);
