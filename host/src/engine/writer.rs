@@ -28,7 +28,7 @@ const BATCH: usize = 1_024;
 /// How long others are waited for that are at hand, give or take a turn of all tasks that can run.
 const GATHER: Duration = Duration::from_millis(1);
 /// How many users are looked at before they are updated. What is known of so many fits into the nearest cache.
-const AHEAD: usize = 64;
+const AHEAD: usize = 32;
 /// The longest sleep: somebody may have set the clock meanwhile.
 const MAX_SLEEP: Duration = Duration::from_secs(30);
 
