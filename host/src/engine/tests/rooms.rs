@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use presence_router_api::PresenceState::{Busy, Offline, Online, Unavailable};
+use presence_router_api::PresenceUpdate;
 
+use crate::clock::StandStill;
 use crate::delivery::PresenceFilter;
 use crate::engine::SetPresence;
 use crate::engine::tests::kit::{Client, id, serve};
@@ -152,5 +154,53 @@ async fn what_a_filter_leaves_out_does_not_come_later() {
     Client::new(&server, "alice").put(Unavailable, "").await;
     assert!(bob.sync().await.is_empty());
     bob.filter = PresenceFilter::default();
+    assert!(bob.sync().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_many_changes_that_come_at_once_the_newest_of_each_user_is_told_once() {
+    let names: Vec<_> = (0..100).map(|number| format!("user{number}")).collect();
+    let mut room: Vec<_> = names.iter().map(String::as_str).collect();
+    room.extend(["alice", "bob", "carol"]);
+    let engine = serve(&[&room]);
+    let mut bob = Client::new(&engine, "bob");
+    bob.sync().await;
+    let told = |message: &str| {
+        let mut told: Vec<_> = names
+            .iter()
+            .map(|name| format!("{name} online {message}"))
+            .collect();
+        told.sort_unstable();
+        told
+    };
+    let says = |message: &'static str| {
+        names.iter().map(move |name| PresenceUpdate {
+            user_id: id(name),
+            state: Online,
+            status_msg: Some(message.to_owned()),
+        })
+    };
+    // What is set waits for the disk, that is for a real thread.
+    let _time = StandStill::begin();
+    let updates = says("first").chain(says("second")).collect();
+    let set = engine.services().set_presence_for_users(updates);
+    set.await.expect("is done");
+    let mut seen = bob.sync().await;
+    seen.sort_unstable();
+    assert_eq!(seen, told("second"));
+
+    let clients = ["alice", "carol"].map(|name| Client::new(&engine, name));
+    let put = |(client, message): (&Client, String)| {
+        let client = client.clone();
+        tokio::spawn(async move { client.put(Online, &message).await })
+    };
+    let puts = (0..100).flat_map(|number| clients.iter().map(move |client| (client, number.to_string())));
+    let puts: Vec<_> = puts.map(put).collect();
+    for put in puts {
+        put.await.expect("is done");
+    }
+    let mut seen = bob.sync().await;
+    seen.sort_unstable();
+    assert_eq!(seen, ["alice online 99", "carol online 99"]);
     assert!(bob.sync().await.is_empty());
 }
