@@ -7,6 +7,7 @@ import layouts
 import load
 import page
 import updates
+from patience import Patience
 from results import Table, at_least, at_most, disturbance, show
 
 
@@ -37,9 +38,23 @@ class Figures(unittest.TestCase):
 
     def test_rounds_alternate_and_turn(self):
         order = []
-        runs = updates.alternate(2, ["ours", "theirs"], lambda server: order.append(server) or len(order))
+
+        def measure(server):
+            order.append(server)
+            return {"number": len(order)}
+
+        runs = updates.alternate(Patience(0), 2, ["ours", "theirs"], measure)
         self.assertEqual(order, ["ours", "theirs", "theirs", "ours"])
-        self.assertEqual(runs, [[1, 4], [2, 3]])
+        self.assertEqual([[run["number"] for run in mine] for mine in runs], [[1, 4], [2, 3]])
+
+    def test_the_quietest_of_a_few_counts_as_long_as_there_is_time(self):
+        def quietest(seconds, *stolen):
+            measured = iter(stolen)
+            return Patience(seconds).quietest(lambda: [{"stolen_cpu_cores": next(measured)}, {}])[0]["stolen_cpu_cores"]
+
+        self.assertEqual(quietest(60, 0.05, 0.01), 0.05, "it was quiet")
+        self.assertEqual(quietest(60, 0.9, 0.3, 0.5, 0.0), 0.3, "three times at most")
+        self.assertEqual(quietest(0, 0.9, 0.0), 0.9, "there is no time")
 
     def test_rounds_are_compared_in_pairs(self):
         self.assertEqual(updates.paired(float, [10, 40, 90], [1, 2, 3]), 20)

@@ -23,14 +23,13 @@ from synapse import synapse
 WARM_UP_SECONDS = 4
 
 
-def alternate(rounds, servers, measure):
+def alternate(patience, rounds, servers, measure):
     """Measures each in turn, so many times, every second time in reverse: what drifts does so for all. A list each."""
-    runs = [[] for _ in servers]
+    rounds_runs = []
     for number in range(rounds):
-        order = list(zip(runs, servers, strict=True))
-        for mine, server in order if number % 2 == 0 else reversed(order):
-            mine.append(measure(server))
-    return runs
+        step = 1 if number % 2 == 0 else -1
+        rounds_runs.append(patience.quietest(lambda step=step: [measure(server) for server in servers[::step]][::step]))
+    return [list(runs) for runs in zip(*rounds_runs, strict=True)]
 
 
 def closed_loop(work, rounds, servers, layout, connections, seconds):
@@ -39,7 +38,7 @@ def closed_loop(work, rounds, servers, layout, connections, seconds):
     def measure(server):
         return put(work, server, layout, connections, seconds=seconds)
 
-    return alternate(rounds, servers, measure)
+    return alternate(work.patience, rounds, servers, measure)
 
 
 def rate(run):
@@ -177,7 +176,7 @@ def by_threads(work):
         def deliver(server):
             return put(work, server, layouts.HALL, 16, seconds=4, rate=240, syncers=50)
 
-        heard = alternate(2, servers, deliver)
+        heard = alternate(work.patience, 2, servers, deliver)
     for number, few, many, listening in zip(numbers, *loops, heard, strict=True):
         report.runs += few + many + listening
         row = [number, middle(rate, few), middle(rate, many)]

@@ -9,7 +9,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from patience import Patience
 from processes import Fault
+
+# For measuring again what others have disturbed, in one call of run.sh.
+SPARE_SECONDS = 180
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
@@ -30,6 +34,7 @@ class Work:
         self.synapse_python = None
         self.plot_python = None
         self.quick = quick
+        self.patience = Patience(self.seconds(SPARE_SECONDS))
         self.scratch = None
 
     @contextlib.contextmanager
