@@ -237,3 +237,29 @@ fn what_another_has_forgotten_is_asked_for_once() {
     let token = SyncToken::new(position, &[(MODULE, common), (OTHER, Cursor::default())], common);
     assert_eq!(asked_for(&streams, &token), []);
 }
+
+#[test]
+fn what_a_former_generation_routes_after_a_reader_has_asked_the_next_was_not_told() {
+    let mut streams = streams(0);
+    streams.changed(A);
+    let (change, former) = (streams.last_change(A), streams.form(MODULE).expect("attached"));
+    streams.take_over(MODULE, Fingerprint::Other, |_| false);
+    let asked_at = streams.advance();
+    streams.route((MODULE, former), &audience(), routed(A, change), || members(&[C]));
+    let cursor = Cursor {
+        routed: streams.position(),
+        ..Cursor::asked_at(asked_at)
+    };
+    let token = SyncToken::new(streams.position(), &[], cursor);
+    assert_eq!(
+        streams
+            .routed_after(
+                MODULE,
+                C,
+                &SyncToken::new(asked_at, &[], Cursor::asked_at(asked_at))
+            )
+            .count(),
+        0
+    );
+    assert!(!streams.was_told(C, &token, A, change));
+}
