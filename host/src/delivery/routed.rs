@@ -323,11 +323,12 @@ impl RoutedLog {
 
     /// Whether a reader who has read this module so far was told of a change: they have read it in these logs, or have asked
     /// when the module was as it was when it routed it. What had changed by the time that they asked is not read in the logs,
-    /// however late it was routed.
+    /// however late it was routed, as long as the module that was asked serves.
     pub(super) fn was_told(&self, reader: UserKey, cursor: Cursor, user: UserKey, change: u64) -> bool {
         self.logs_of(reader).filter_map(|log| log.of(user)).any(|entry| {
             let Entry { reason, form, .. } = entry.value;
-            let is_read = change > cursor.fetched || reason == Reason::Sent;
+            let has_asked_another = self.form_at(cursor.fetched) != self.form_at(entry.position);
+            let is_read = change > cursor.fetched || reason == Reason::Sent || has_asked_another;
             let was_read = is_read && cursor.fetched < entry.position && entry.position <= cursor.routed;
             let was_asked_for = change <= cursor.fetched && self.form_at(cursor.fetched) == Some(form);
             entry.value.change == change && (was_read || was_asked_for)
