@@ -153,9 +153,7 @@ impl RoutedLog {
         self.begin_form(changed);
         let settled = self.settled.users().map(|(user, _)| user);
         let online: Vec<_> = settled.filter(|user| !is_offline(*user)).collect();
-        for user in &online {
-            self.settled.remove(*user);
-        }
+        self.unsettle_all(&online);
         online
     }
 
@@ -173,9 +171,11 @@ impl RoutedLog {
             .is_some_and(|(settled, at)| settled == change && at < self.since.changed)
     }
 
-    /// It is not done with a user's newest change.
-    pub(super) fn unsettle_one(&mut self, user: UserKey) {
-        self.settled.remove(user);
+    /// It is not done with the newest changes of these users.
+    pub(super) fn unsettle_all(&mut self, users: &[UserKey]) {
+        for user in users {
+            self.settled.remove(*user);
+        }
     }
 
     /// When it began its last form: of one that is asked no more, when that was.
@@ -325,13 +325,15 @@ impl RoutedLog {
     /// when the module was as it was when it routed it. What had changed by the time that they asked is not read in the logs,
     /// however late it was routed, as long as the module that was asked serves.
     pub(super) fn was_told(&self, reader: UserKey, cursor: Cursor, user: UserKey, change: u64) -> bool {
-        self.logs_of(reader).filter_map(|log| log.of(user)).any(|entry| {
+        let entries = self.logs_of(reader).filter_map(|log| log.of(user));
+        entries.filter(|entry| entry.value.change == change).any(|entry| {
             let Entry { reason, form, .. } = entry.value;
-            let has_asked_another = self.form_at(cursor.fetched) != self.form_at(entry.position);
-            let is_read = change > cursor.fetched || reason == Reason::Sent || has_asked_another;
+            let asked = self.form_at(cursor.fetched);
+            let is_read =
+                change > cursor.fetched || reason == Reason::Sent || asked != self.form_at(entry.position);
             let was_read = is_read && cursor.fetched < entry.position && entry.position <= cursor.routed;
-            let was_asked_for = change <= cursor.fetched && self.form_at(cursor.fetched) == Some(form);
-            entry.value.change == change && (was_read || was_asked_for)
+            let was_asked_for = change <= cursor.fetched && asked == Some(form);
+            was_read || was_asked_for
         })
     }
 

@@ -15,7 +15,7 @@ impl Streams {
         reader: UserKey,
         token: &'a SyncToken,
     ) -> impl Iterator<Item = UserKey> + 'a {
-        let log = self.modules.iter().find(|(tag, _)| *tag == module);
+        let log = self.log(module);
         let cursor = self.cursor(module, token);
         self.that_forgot(reader, token)
             .filter(move |(tag, _)| *tag != module)
@@ -23,7 +23,7 @@ impl Streams {
             .flat_map(move |(tag, log)| log.settled_after(token.cursor(tag).routed.max(cursor.routed)))
             .filter(|update| update.change == self.last_change(update.user))
             .filter(move |update| {
-                log.is_some_and(|(_, log)| log.was_done_otherwise_with(update.user, update.change))
+                log.is_some_and(|log| log.was_done_otherwise_with(update.user, update.change))
             })
             .filter(move |update| self.is_news(*update, cursor, reader, token))
             .map(|update| update.user)
@@ -50,15 +50,13 @@ impl Streams {
     /// A module will not route the newest changes of these users, or will do so otherwise than it would have. Another was done
     /// with some of them in a form that it has no more: it is done with them no longer. Returns these.
     pub fn route_again(&mut self, module: ModuleTag, users: &[UserKey]) -> Vec<UserKey> {
-        let Some(index) = self.modules.iter().position(|(tag, _)| *tag == module) else {
-            return Vec::new();
+        let log = self.log(module);
+        let is_due = |user: &UserKey| {
+            log.is_some_and(|log| log.was_done_otherwise_with(*user, self.last_change(*user)))
         };
-        let log = &self.modules[index].1;
-        let is_due = |user: &UserKey| log.was_done_otherwise_with(*user, self.last_change(*user));
         let due: Vec<_> = users.iter().copied().filter(is_due).collect();
-        let log = &mut self.modules[index].1;
-        for user in &due {
-            log.unsettle_one(*user);
+        if let Some(log) = self.log_mut(module) {
+            log.unsettle_all(&due);
         }
         due
     }
