@@ -6,7 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use presence_router_api::UserId;
@@ -45,11 +45,11 @@ pub struct Revocation(Arc<Token>);
 
 #[derive(Debug, Default)]
 struct Token {
+    /// Set before the watchers are told, so that who comes to watch later sees it.
     is_revoked: AtomicBool,
     revoked: CancellationToken,
-    watchers: Watchers,
-    /// Held by who adds a watcher, and by who revokes: one of both comes first, and is seen by the other.
-    changing: Mutex<()>,
+    /// In a server, one.
+    watchers: Mutex<Vec<Watching>>,
 }
 
 /// Who is told when tokens are good no more.
@@ -58,68 +58,22 @@ pub trait Watcher: Debug + Send + Sync {
     fn revoked(&self, user: UserKey);
 }
 
-/// Those who watch a token: in a server, one. They are never taken away.
-#[derive(Debug, Default)]
-struct Watchers(OnceLock<Box<Watching>>);
-
 #[derive(Debug)]
 struct Watching {
     watcher: Weak<dyn Watcher>,
     user: UserKey,
-    others: Watchers,
-}
-
-impl Watchers {
-    fn has<W: Watcher>(&self, watcher: &Arc<W>) -> bool {
-        let mut watchers = self;
-        while let Some(first) = watchers.0.get() {
-            // As long as a reference is there, even a weak one, nothing else is put in its place.
-            if ptr::addr_eq(first.watcher.as_ptr(), Arc::as_ptr(watcher)) {
-                return true;
-            }
-            watchers = &first.others;
-        }
-        false
-    }
-
-    fn add<W: Watcher + 'static>(&self, watcher: &Arc<W>, user: UserKey) {
-        let mut watchers = self;
-        while let Some(first) = watchers.0.get() {
-            watchers = &first.others;
-        }
-        let watcher: Weak<W> = Arc::downgrade(watcher);
-        watchers.0.get_or_init(|| {
-            Box::new(Watching {
-                watcher,
-                user,
-                others: Self::default(),
-            })
-        });
-    }
-
-    fn tell(&self) {
-        let mut watchers = self;
-        while let Some(first) = watchers.0.get() {
-            if let Some(watcher) = first.watcher.upgrade() {
-                watcher.revoked(first.user);
-            }
-            watchers = &first.others;
-        }
-    }
 }
 
 impl Revocation {
     /// From now on, this watcher is told when the token is good no more, under this user's number. Once is enough, and more
     /// changes nothing.
     pub fn watch<W: Watcher + 'static>(&self, watcher: &Arc<W>, user: UserKey) {
-        let Token {
-            watchers, changing, ..
-        } = &*self.0;
-        if !watchers.has(watcher) {
-            let _changing = changing.lock();
-            if !watchers.has(watcher) {
-                watchers.add(watcher, user);
-            }
+        let mut watchers = self.0.watchers.lock();
+        // As long as a reference is there, even a weak one, nothing else is put in its place.
+        let is_it = |known: &Watching| ptr::addr_eq(known.watcher.as_ptr(), Arc::as_ptr(watcher));
+        if !watchers.iter().any(is_it) {
+            let watcher: Weak<W> = Arc::downgrade(watcher);
+            watchers.push(Watching { watcher, user });
         }
     }
 
@@ -134,12 +88,14 @@ impl Revocation {
     }
 
     pub(super) fn revoke(&self) {
-        {
-            let _changing = self.0.changing.lock();
-            self.0.is_revoked.store(true, Ordering::Release);
-        }
+        self.0.is_revoked.store(true, Ordering::Release);
         self.0.revoked.cancel();
-        self.0.watchers.tell();
+        let watchers = std::mem::take(&mut *self.0.watchers.lock());
+        for Watching { watcher, user } in watchers {
+            if let Some(watcher) = watcher.upgrade() {
+                watcher.revoked(user);
+            }
+        }
     }
 
     /// Whether somebody else has a clone.
