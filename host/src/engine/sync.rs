@@ -266,7 +266,7 @@ impl Shared {
         session.revoked.watch(&self.waiting, session.user);
         // Goes on while news come, or it would never end for a user with many.
         let mut catching_up = None;
-        loop {
+        let events = loop {
             // Listen first, read second: what changes in between wakes.
             let heard = self.waiting.heard();
             let Read::Logs(Logs {
@@ -289,43 +289,34 @@ impl Shared {
                 let caught_up = tokio::select! {
                     biased;
                     caught_up = asking => caught_up,
-                    () = self.stop.cancelled() => return Ok(SyncAnswer { next_batch: token, events }),
-                    () = session.revoked.revoked() => return Ok(SyncAnswer { next_batch: token, events }),
+                    () = self.stop.cancelled() => break events,
+                    () = session.revoked.revoked() => break events,
                     _ = self.waiting.wait(session.user, heard, None), if events.is_empty() => continue,
                     // With nothing to tell it waits for the module, for a deadline that has passed may be all that a
                     // client ever gives.
-                    () = sleep_until(patience), if !events.is_empty() => {
-                        return Ok(SyncAnswer { next_batch: token, events });
-                    }
+                    () = sleep_until(patience), if !events.is_empty() => break events,
                 };
                 catching_up = None;
                 retry = self.take_in(session, &caught_up, &mut token, &mut events, filter);
             }
             if !events.is_empty() || session.revoked.is_revoked() {
-                return Ok(SyncAnswer {
-                    next_batch: token,
-                    events,
-                });
+                break events;
             }
             let Deadline::At(deadline) = deadline else {
-                return Ok(SyncAnswer {
-                    next_batch: token,
-                    events,
-                });
+                break events;
             };
             let until = retry.map_or(deadline, |rest| deadline.min(Instant::now() + rest));
             match self.waiting.wait(session.user, heard, Some(until)).await {
                 Woken::News => {}
                 // Time to ask again.
                 Woken::Late if until < deadline => {}
-                Woken::Late | Woken::Closed => {
-                    return Ok(SyncAnswer {
-                        next_batch: token,
-                        events,
-                    });
-                }
+                Woken::Late | Woken::Closed => break events,
             }
-        }
+        };
+        Ok(SyncAnswer {
+            next_batch: token,
+            events,
+        })
     }
 
     /// Ends the syncs that wait, each when its time is over, and all when the server stops.
