@@ -81,25 +81,7 @@ impl World {
     /// A user's state as it crosses to modules, in the memory of another.
     pub(super) fn crossing_in(&self, user: UserKey, spare: UserPresenceState) -> Option<UserPresenceState> {
         let id = self.directory.id(user)?;
-        let presence = self.presence.state(user);
-        let write = |mut spare: RString, text: &str| {
-            spare.clear();
-            spare.push_str(text);
-            spare
-        };
-        let status_msg = match (spare.status_msg, presence.status_msg.as_deref()) {
-            (ROption::RSome(spare), Some(text)) => Some(write(spare, text)),
-            (_, text) => text.map(Into::into),
-        };
-        Some(UserPresenceState {
-            user_id: write(spare.user_id, id.as_str()),
-            status_msg: status_msg.into(),
-            state: presence.state,
-            last_active_ts: presence.last_active_ts,
-            last_federation_update_ts: presence.last_federation_update_ts,
-            last_user_sync_ts: presence.last_user_sync_ts,
-            currently_active: presence.currently_active,
-        })
+        Some(crossing_in(id.as_str(), self.presence.state(user), spare))
     }
 
     /// The events of users, as far as a filter admits them.
@@ -277,13 +259,27 @@ impl World {
 
 /// A state as it crosses to modules.
 pub(super) fn crossing(user_id: &str, presence: &UserPresence) -> UserPresenceState {
+    crossing_in(user_id, presence, UserPresenceState::offline(""))
+}
+
+/// The same, in the memory of another.
+fn crossing_in(user_id: &str, presence: &UserPresence, spare: UserPresenceState) -> UserPresenceState {
+    let write = |mut spare: RString, text: &str| {
+        spare.clear();
+        spare.push_str(text);
+        spare
+    };
+    let status_msg = match (spare.status_msg, presence.status_msg.as_deref()) {
+        (ROption::RSome(spare), Some(text)) => Some(write(spare, text)),
+        (_, text) => text.map(Into::into),
+    };
     UserPresenceState {
+        user_id: write(spare.user_id, user_id),
         state: presence.state,
         last_active_ts: presence.last_active_ts,
         last_federation_update_ts: presence.last_federation_update_ts,
         last_user_sync_ts: presence.last_user_sync_ts,
-        status_msg: presence.status_msg.as_deref().map(Into::into).into(),
+        status_msg: status_msg.into(),
         currently_active: presence.currently_active,
-        ..UserPresenceState::offline(user_id)
     }
 }
