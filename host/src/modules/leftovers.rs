@@ -59,7 +59,7 @@ mod tests {
 
     /// As when its process ends. Not by a drop: a process that another test starts holds it until it has begun
     /// with its program.
-    fn release(claim: File) {
+    fn release(claim: &File) {
         claim.unlock().expect("is held");
     }
 
@@ -73,7 +73,7 @@ mod tests {
         let other = directory(parent.path(), "other");
         let claim_of_used = claim(&used).expect("can be claimed");
         for dir in [&abandoned, &other] {
-            release(claim(dir).expect("can be claimed"));
+            release(&claim(dir).expect("can be claimed"));
         }
         std::os::unix::fs::symlink(&other, parent.path().join("p-link")).expect("can be made");
 
@@ -84,7 +84,7 @@ mod tests {
             [true, false, true, true]
         );
 
-        release(claim_of_used);
+        release(&claim_of_used);
         sweep(parent.path(), "p-", us + 1);
         assert!(used.exists(), "another user's is left alone");
         sweep(parent.path(), "p-", us);
