@@ -5,48 +5,65 @@
 //! [filter]: https://spec.matrix.org/v1.16/client-server-api/#filtering
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use presence_router_api::UserId;
 
 /// The type of every presence event.
 const EVENT_TYPE: &str = "m.presence";
 
-/// A client's wish. The default wants everything.
+/// A client's wish. The default wants everything. Clones are the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PresenceFilter {
-    /// The event types wanted, in which `*` stands for any text. None: all; an empty list: nothing.
-    pub types: Option<Vec<Box<str>>>,
-    /// The event types not wanted, with the same wildcard. Wins over `types`.
-    pub not_types: Vec<Box<str>>,
-    /// The users of whom to tell. None: all; an empty set: nobody.
-    pub senders: Option<HashSet<UserId>>,
-    /// The users of whom not to tell. Wins over `senders`.
-    pub not_senders: HashSet<UserId>,
+pub struct PresenceFilter(Option<Arc<Wish>>);
+
+/// What is left of a wish that is not for everything.
+#[derive(Debug, PartialEq, Eq)]
+enum Wish {
+    Nothing,
+    /// Of these users; `None` is of all.
+    Of {
+        senders: Option<HashSet<UserId>>,
+        not_senders: HashSet<UserId>,
+    },
 }
 
 impl PresenceFilter {
+    /// Of events of these types, in which `*` stands for any text; an empty list is for nothing, and `None` for all. Of these
+    /// users likewise. What is in `not_types` or `not_senders` is not wanted, whatever the others say.
+    pub fn new(
+        types: Option<&[Box<str>]>,
+        not_types: &[Box<str>],
+        senders: Option<HashSet<UserId>>,
+        not_senders: HashSet<UserId>,
+    ) -> Self {
+        let names_presence =
+            |patterns: &[Box<str>]| patterns.iter().any(|pattern| matches(pattern, EVENT_TYPE));
+        // All events are of the same type, so that this is said of all of them.
+        let wish = if names_presence(not_types) || !types.is_none_or(names_presence) {
+            Wish::Nothing
+        } else if senders.is_none() && not_senders.is_empty() {
+            return Self(None);
+        } else {
+            Wish::Of { senders, not_senders }
+        };
+        Self(Some(Arc::new(wish)))
+    }
+
     /// Whether it wants everything, whoever it is of.
     pub fn admits_all(&self) -> bool {
-        let Self {
-            types,
-            not_types,
-            senders,
-            not_senders,
-        } = self;
-        types.is_none() && not_types.is_empty() && senders.is_none() && not_senders.is_empty()
+        self.0.is_none()
     }
 
     /// Whether an event that tells of `sender` is wanted.
     pub fn admits(&self, sender: &str) -> bool {
-        let names_presence =
-            |patterns: &[Box<str>]| patterns.iter().any(|pattern| matches(pattern, EVENT_TYPE));
-        !self.not_senders.contains(sender)
-            && self
-                .senders
-                .as_ref()
-                .is_none_or(|senders| senders.contains(sender))
-            && !names_presence(&self.not_types)
-            && self.types.as_ref().is_none_or(|types| names_presence(types))
+        match self.0.as_deref() {
+            None => true,
+            Some(Wish::Nothing) => false,
+            Some(Wish::Of { senders, not_senders }) => {
+                !not_senders.contains(sender)
+                    && senders.as_ref().is_none_or(|senders| senders.contains(sender))
+            }
+        }
     }
 }
 
@@ -106,40 +123,36 @@ mod tests {
 
     #[test]
     fn an_empty_list_lets_nothing_through_and_not_wins() {
-        let alice: UserId = "@alice:example.org".parse().expect("a user id");
-        let everything = PresenceFilter::default();
-        assert!(everything.admits("@alice:example.org"));
-        for nothing in [
-            PresenceFilter {
-                types: Some(vec![]),
-                ..everything.clone()
-            },
-            PresenceFilter {
-                types: Some(vec!["m.room.*".into()]),
-                ..everything.clone()
-            },
-            PresenceFilter {
-                senders: Some(HashSet::new()),
-                ..everything.clone()
-            },
-            PresenceFilter {
-                types: Some(vec!["m.presence".into()]),
-                not_types: vec!["*".into()],
-                ..everything.clone()
-            },
-            PresenceFilter {
-                senders: Some(HashSet::from([alice.clone()])),
-                not_senders: HashSet::from([alice.clone()]),
-                ..everything.clone()
-            },
+        let nobody = HashSet::new;
+        let alice = || HashSet::from(["@alice:example.org".parse().expect("a user id")]);
+        let types = |types: &[&str]| -> Vec<Box<str>> { types.iter().map(|text| (*text).into()).collect() };
+        let of_types = |wanted: &[&str], not: &[&str]| {
+            PresenceFilter::new(Some(&types(wanted)), &types(not), None, nobody())
+        };
+        let of = |senders, not_senders| PresenceFilter::new(None, &[], senders, not_senders);
+        for everything in [
+            PresenceFilter::default(),
+            PresenceFilter::new(None, &[], None, nobody()),
+            of_types(&["a", "m.*"], &["m.room.*"]),
         ] {
+            assert!(everything.admits_all(), "{everything:?}");
+            assert!(everything.admits("@alice:example.org"), "{everything:?}");
+        }
+        for nothing in [
+            of_types(&[], &[]),
+            of_types(&["m.room.*"], &[]),
+            of_types(&["m.presence"], &["*"]),
+            of(Some(nobody()), nobody()),
+            of(Some(alice()), alice()),
+        ] {
+            assert!(!nothing.admits_all(), "{nothing:?}");
             assert!(!nothing.admits("@alice:example.org"), "{nothing:?}");
         }
-        let only_alice = PresenceFilter {
-            senders: Some(HashSet::from([alice])),
-            ..everything
-        };
+        let only_alice = of(Some(alice()), nobody());
         assert!(only_alice.admits("@alice:example.org") && !only_alice.admits("@bob:example.org"));
+        let all_but_alice = of(None, alice());
+        assert!(!all_but_alice.admits("@alice:example.org") && all_but_alice.admits("@bob:example.org"));
+        assert!(!only_alice.admits_all() && !all_but_alice.admits_all());
     }
 
     /// The plain definition, which may take long.

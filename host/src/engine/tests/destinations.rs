@@ -11,7 +11,7 @@ use crate::clock::StandStill;
 use crate::config;
 use crate::config::Tracking;
 use crate::directory::StaticSource;
-use crate::engine::tests::kit::{CALL_TIMEOUT, Client, Routed, clock, directory, has_rooms, id, setup};
+use crate::engine::tests::kit::{CALL_TIMEOUT, Client, Routed, clock, directory, has_rooms, id, only, setup};
 use crate::engine::{Engine, SetPresence};
 use crate::metrics::Exposition;
 use crate::modules::puppet::Puppet;
@@ -289,7 +289,7 @@ async fn of_who_is_there_and_does_nothing_a_sign_of_life_waits_every_20_to_25_mi
     let server = Server::start(&with_remote(&[&["alice", "bob"]], &[AT_OTHER]));
     let mut alice = server.client("alice");
     alice.set_presence = SetPresence::Unavailable;
-    alice.filter.types = Some(Vec::new());
+    alice.filter = only([]);
     alice.sync().await;
     let syncing = alice.long_poll(Duration::from_mins(59));
     tokio::time::sleep(Duration::from_secs(1)).await;

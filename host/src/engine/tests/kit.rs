@@ -1,6 +1,6 @@
 //! Starts servers and modules for the tests, and plays their clients.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +25,17 @@ const START: u64 = 1_700_000_000_000;
 
 pub(super) fn id(name: &str) -> UserId {
     UserId::parse(format!("@{name}:example.org")).expect("valid")
+}
+
+/// A filter of these users' events.
+pub(super) fn only<'a>(names: impl IntoIterator<Item = &'a str>) -> PresenceFilter {
+    let senders = names.into_iter().map(id).collect();
+    PresenceFilter::new(None, &[], Some(senders), HashSet::new())
+}
+
+/// A filter of all others' events.
+pub(super) fn all_but<'a>(names: impl IntoIterator<Item = &'a str>) -> PresenceFilter {
+    PresenceFilter::new(None, &[], None, names.into_iter().map(id).collect())
 }
 
 pub(super) fn clock() -> Arc<dyn Clock> {

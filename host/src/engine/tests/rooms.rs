@@ -8,7 +8,7 @@ use presence_router_api::PresenceUpdate;
 use crate::clock::StandStill;
 use crate::delivery::PresenceFilter;
 use crate::engine::SetPresence;
-use crate::engine::tests::kit::{Client, id, serve};
+use crate::engine::tests::kit::{Client, all_but, id, serve};
 
 /// More than `sync_online_timeout`.
 const AWAY: Duration = Duration::from_secs(31);
@@ -144,10 +144,7 @@ async fn a_sync_sets_presence_as_it_says() {
 async fn what_a_filter_leaves_out_does_not_come_later() {
     let server = serve(&[&["alice", "bob", "carol"]]);
     let mut bob = Client::new(&server, "bob");
-    bob.filter = PresenceFilter {
-        not_senders: [id("alice")].into(),
-        ..PresenceFilter::default()
-    };
+    bob.filter = all_but(["alice"]);
     Client::new(&server, "alice").put(Online, "").await;
     Client::new(&server, "carol").put(Online, "").await;
     assert_eq!(bob.sync().await, ["carol online"]);

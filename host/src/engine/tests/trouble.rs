@@ -6,9 +6,8 @@ use std::time::Duration;
 use presence_router_api::PresenceState::{Busy, Offline, Online, Unavailable};
 use tokio::time::{Instant, advance};
 
-use crate::delivery::PresenceFilter;
 use crate::engine::tests::broadcast::Broadcast;
-use crate::engine::tests::kit::{CALL_TIMEOUT, Client, Routed, id, serve_routed};
+use crate::engine::tests::kit::{CALL_TIMEOUT, Client, Routed, all_but, id, serve_routed};
 use crate::modules::puppet::{Asked, Gate, Mood, Puppet};
 
 const LONG: Duration = Duration::from_mins(50);
@@ -204,10 +203,7 @@ async fn catching_up_goes_on_while_other_news_come() {
     let puppet = TO_EVE.puppet();
     let server = serve_routed(&[&["bob", "eve"]], &[&puppet]).await;
     let mut eve = server.client("eve");
-    eve.filter = PresenceFilter {
-        not_senders: [id("bob")].into(),
-        ..PresenceFilter::default()
-    };
+    eve.filter = all_but(["bob"]);
     puppet.set_mood(Mood::Fail);
     eve.sync().await;
     server.client("alice").put(Online, "").await;

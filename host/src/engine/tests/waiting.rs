@@ -5,8 +5,8 @@ use std::time::Duration;
 use presence_router_api::PresenceState::{Busy, Online};
 use tokio::time::{Instant, sleep};
 
-use crate::delivery::{PresenceFilter, SyncToken};
-use crate::engine::tests::kit::{Client, clock, id, serve, setup};
+use crate::delivery::SyncToken;
+use crate::engine::tests::kit::{Client, all_but, clock, only, serve, setup};
 use crate::engine::{Engine, SetPresence, SyncAnswer, SyncError};
 
 const LONG: Duration = Duration::from_mins(50);
@@ -50,10 +50,7 @@ async fn a_long_poll_ends_empty_when_its_time_is_over() {
 async fn what_the_filter_leaves_out_wakes_nobody() {
     let server = serve(&[&["alice", "bob", "carol"]]);
     let mut bob = Client::new(&server, "bob");
-    bob.filter = PresenceFilter {
-        senders: Some([id("carol")].into()),
-        ..PresenceFilter::default()
-    };
+    bob.filter = only(["carol"]);
     bob.sync().await;
     let poll = bob.long_poll(LONG);
     sleep(MOMENT).await;
@@ -70,10 +67,7 @@ async fn timeouts_reach_a_long_poll() {
     let (mut alice, mut bob) = (Client::new(&server, "alice"), Client::new(&server, "bob"));
     alice.sync().await;
     // Alice's own news end her long-poll, so she waits for none.
-    alice.filter = PresenceFilter {
-        types: Some(Vec::new()),
-        ..PresenceFilter::default()
-    };
+    alice.filter = only([]);
     alice.set_presence = SetPresence::Online;
     bob.sync().await;
     let started = Instant::now();
@@ -101,10 +95,7 @@ async fn a_device_is_there_as_long_as_one_of_its_syncs_runs() {
     let (mut alice, mut bob) = (Client::new(&server, "alice"), Client::new(&server, "bob"));
     alice.sync().await;
     bob.sync().await;
-    alice.filter = PresenceFilter {
-        types: Some(Vec::new()),
-        ..PresenceFilter::default()
-    };
+    alice.filter = only([]);
     alice.set_presence = SetPresence::Unavailable;
     let (short, long) = (alice.long_poll(LONG / 10), alice.long_poll(LONG));
     assert_eq!(bob.sync_for(LONG).await, ["alice unavailable"]);
@@ -140,7 +131,7 @@ async fn readers_of_a_room_share_nothing_that_is_not_so_any_more() {
     assert_eq!(ago(&bob.answer(false).await), [Some(0), Some(0)]);
     assert_eq!(now.elapsed(), Duration::ZERO);
     // Who wants less, and who has read more, gets less.
-    bob.filter.not_senders.insert(id("dave"));
+    bob.filter = all_but(["dave"]);
     assert_eq!(bob.sync().await, ["alice online"]);
     assert_eq!(carol.sync().await, ["alice online", "dave online"]);
     assert!(carol.sync().await.is_empty());

@@ -10,7 +10,7 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 
 use crate::engine::{Engine, Session};
-use crate::http::client::query::Parameters;
+use crate::http::client::query::{Parameters, Value};
 use crate::http::error::MatrixError;
 use crate::http::observe;
 
@@ -38,9 +38,10 @@ where
 /// The one access token of the request, in its header or in its query.
 fn access_token(parts: &Parts) -> Result<Cow<'_, str>, MatrixError> {
     let parameters = Parameters::may_have(&parts.uri, "access_token").then(|| Parameters::of(&parts.uri));
-    let in_query = parameters.and_then(|parameters| parameters.take("access_token"));
+    let in_query = parameters.and_then(|parameters| parameters.get("access_token"));
     let mut headers = parts.headers.get_all(AUTHORIZATION).iter();
     let Some(in_header) = headers.next() else {
+        let in_query = in_query.map(Value::decoded);
         return in_query.ok_or(MatrixError::MissingToken("the access token is missing"));
     };
     if in_query.is_some() {

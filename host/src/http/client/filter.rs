@@ -1,4 +1,4 @@
-//! Filters: what a client writes of which events it wants, in the query of `/sync` or stored before.
+//! How a client writes which events it wants.
 //!
 //! The whole of a filter is checked as Synapse checks it; the part on presence is what counts here.
 
@@ -10,33 +10,10 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Number, Value};
 
 use crate::delivery::PresenceFilter;
-use crate::engine::{Engine, Session};
 use crate::http::error::MatrixError;
 
-/// The filter that the parameter `filter` of `/sync` names. Without it, everything passes.
-pub(super) async fn named_by(
-    text: Box<str>,
-    engine: &Engine,
-    session: &Session,
-) -> Result<PresenceFilter, MatrixError> {
-    if text.starts_with('{') {
-        return parse(&text);
-    }
-    let stored = match text.parse() {
-        Ok(id) => engine.filter(session, id).await?,
-        Err(_) => None,
-    };
-    let stored = stored.ok_or_else(|| {
-        MatrixError::InvalidParam(
-            "there is no such filter; give the id of one that you have stored, or the filter as JSON"
-                .to_owned(),
-        )
-    })?;
-    parse(&stored)
-}
-
 /// Reads a filter.
-fn parse(text: &str) -> Result<PresenceFilter, MatrixError> {
+pub(super) fn parse(text: &str) -> Result<PresenceFilter, MatrixError> {
     // In two steps: what is not JSON has another code than what is of another shape, and a key given twice
     // is none of either.
     let value = serde_json::from_str(text).map_err(|source| MatrixError::NotJson {
@@ -140,12 +117,14 @@ impl<'de> Deserialize<'de> for RoomId {
 
 impl From<EventFilter> for PresenceFilter {
     fn from(filter: EventFilter) -> Self {
-        Self {
-            types: filter.types,
-            not_types: filter.not_types,
-            senders: filter.senders,
-            not_senders: filter.not_senders,
-        }
+        let EventFilter {
+            types,
+            not_types,
+            senders,
+            not_senders,
+            ..
+        } = filter;
+        Self::new(types.as_deref(), &not_types, senders, not_senders)
     }
 }
 
@@ -162,10 +141,13 @@ mod tests {
                 "unknown":1}}"#,
         )
         .expect("valid");
-        assert_eq!(filter.types, Some(vec!["m.*".into()]));
-        assert_eq!(filter.not_types, vec!["a".into()]);
-        assert!(filter.senders.is_some_and(|senders| senders.contains("@a:b")));
-        assert!(filter.not_senders.contains("@c:d"));
+        let user = |id| UserId::parse(id).expect("valid");
+        let (senders, not_senders) = ([user("@a:b")].into(), [user("@c:d")].into());
+        assert_eq!(filter, PresenceFilter::new(None, &[], Some(senders), not_senders));
+        for nothing in [r#"{"types":["a"]}"#, r#"{"not_types":["m.*"]}"#] {
+            let filter = parse(&format!(r#"{{"presence":{nothing}}}"#)).expect("valid");
+            assert!(!filter.admits("@a:b"), "{nothing}");
+        }
     }
 
     #[test]

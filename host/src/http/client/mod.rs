@@ -10,12 +10,14 @@ use axum::routing::{get, post};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
+use crate::http::client::known_filters::KnownFilters;
 use crate::http::routes::Routes;
 
 mod account;
 mod auth;
 mod body;
 mod filter;
+mod known_filters;
 mod presence;
 mod query;
 mod stored_filter;
@@ -33,6 +35,7 @@ struct ClientApi(Arc<Parts>);
 
 struct Parts {
     engine: Engine,
+    filters: KnownFilters,
     shutdown: CancellationToken,
 }
 
@@ -67,7 +70,11 @@ pub(super) fn routes(engine: Engine, shutdown: CancellationToken) -> Routes {
             routes = routes.route(&path, get(presence::get).put(presence::put));
         }
     }
-    routes.with_state(ClientApi(Arc::new(Parts { engine, shutdown })))
+    routes.with_state(ClientApi(Arc::new(Parts {
+        engine,
+        filters: KnownFilters::default(),
+        shutdown,
+    })))
 }
 
 #[cfg(test)]

@@ -3,27 +3,40 @@
 use std::borrow::Cow;
 
 use axum::http::Uri;
+use smallvec::SmallVec;
 
 /// As many parameters as most requests have at most.
 const USUAL: usize = 6;
 
-/// The parameters of a request, percent-decoded, in the order given.
-pub(super) struct Parameters<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+/// The parameters of a request, in the order given.
+pub(super) struct Parameters<'a>(SmallVec<[Parameter<'a>; USUAL]>);
+
+struct Parameter<'a> {
+    key: Cow<'a, str>,
+    value: Value<'a>,
+}
+
+/// What a parameter is set to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Value<'a> {
+    /// The whole parameter, as it is written.
+    pair: &'a str,
+}
 
 impl<'a> Parameters<'a> {
     /// Those of `uri`. What is no parameter is left out: it cannot be asked for.
     pub(super) fn of(uri: &'a Uri) -> Self {
-        let query = uri.query().unwrap_or_default();
-        let mut all = Vec::with_capacity(USUAL);
-        for pair in pairs(query) {
-            if hides(pair) {
-                all.extend(form_urlencoded::parse(pair.as_bytes()));
+        let all = pairs(uri.query().unwrap_or_default()).map(|pair| {
+            let (key, _) = key_and_value(pair);
+            let key = if hides(key) {
+                decode(pair).0
             } else {
-                let (key, value) = key_and_value(pair);
-                all.push((Cow::Borrowed(key), Cow::Borrowed(value)));
-            }
-        }
-        Self(all)
+                Cow::Borrowed(key)
+            };
+            let value = Value { pair };
+            Parameter { key, value }
+        });
+        Self(all.collect())
     }
 
     /// Whether `uri` may have the parameter `name`: not, when no key is it or is written in a way that hides it. Spares most
@@ -36,17 +49,25 @@ impl<'a> Parameters<'a> {
     }
 
     /// The parameter `name`; an empty one is there too.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_ref())
+    pub(super) fn get(&self, name: &str) -> Option<Value<'a>> {
+        let parameter = self.0.iter().find(|parameter| parameter.key == name)?;
+        Some(parameter.value)
+    }
+}
+
+impl<'a> Value<'a> {
+    /// As it is written: the same can be written in several ways.
+    pub(super) fn written(self) -> &'a str {
+        key_and_value(self.pair).1
     }
 
-    /// The parameter `name`, alone.
-    pub(super) fn take(self, name: &str) -> Option<Cow<'a, str>> {
-        let mut all = self.0.into_iter();
-        all.find(|(key, _)| key == name).map(|(_, value)| value)
+    /// What it says, percent-decoded.
+    pub(super) fn decoded(self) -> Cow<'a, str> {
+        if hides(self.written()) {
+            decode(self.pair).1
+        } else {
+            Cow::Borrowed(self.written())
+        }
     }
 }
 
@@ -58,6 +79,11 @@ fn pairs(query: &str) -> impl Iterator<Item = &str> {
 /// What `pair` says: the value may be missing.
 fn key_and_value(pair: &str) -> (&str, &str) {
     pair.split_once('=').unwrap_or((pair, ""))
+}
+
+/// The same, percent-decoded.
+fn decode(pair: &str) -> (Cow<'_, str>, Cow<'_, str>) {
+    form_urlencoded::parse(pair.as_bytes()).next().unwrap_or_default()
 }
 
 /// Whether what is written means something else: it is longer work to read.
@@ -73,11 +99,13 @@ mod tests {
     fn the_first_counts_and_an_empty_one_is_there() {
         let uri = Uri::from_static("/sync?a=%40x+y&a=2&b=&c&%FF=%FF");
         let parameters = Parameters::of(&uri);
-        assert_eq!(parameters.get("a"), Some("@x y"));
-        assert_eq!(parameters.get("b"), Some(""));
-        assert_eq!(parameters.get("c"), Some(""));
-        assert_eq!(parameters.get("d"), None);
-        assert_eq!(Parameters::of(&Uri::from_static("/sync")).get("a"), None);
+        let get = |name| parameters.get(name).map(Value::decoded);
+        assert_eq!(get("a").as_deref(), Some("@x y"));
+        assert_eq!(parameters.get("a").map(Value::written), Some("%40x+y"));
+        assert_eq!(get("b").as_deref(), Some(""));
+        assert_eq!(get("c").as_deref(), Some(""));
+        assert_eq!(get("d"), None);
+        assert!(Parameters::of(&Uri::from_static("/sync")).get("a").is_none());
     }
 
     #[test]
@@ -119,10 +147,10 @@ mod tests {
             let expected: Vec<_> = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
                 .into_owned()
                 .collect();
-            let read: Vec<_> = Parameters::of(&uri).0;
-            let read: Vec<_> = read
+            let read: Vec<_> = Parameters::of(&uri)
+                .0
                 .into_iter()
-                .map(|(key, value)| (key.into_owned(), value.into_owned()))
+                .map(|Parameter { key, value }| (key.into_owned(), value.decoded().into_owned()))
                 .collect();
             assert_eq!(read, expected, "{query}");
         }

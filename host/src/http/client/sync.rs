@@ -16,8 +16,9 @@ use serde::Serialize;
 use crate::delivery::{Events as PresenceEvents, PresenceFilter};
 use crate::engine::{Session, SetPresence, SyncAnswer, SyncRequest};
 use crate::http::client::auth::Authenticated;
-use crate::http::client::query::Parameters;
-use crate::http::client::{ClientApi, filter};
+use crate::http::client::query::{Parameters, Value};
+use crate::http::client::ClientApi;
+use crate::http::client::known_filters::Found;
 use crate::http::error::MatrixError;
 use crate::http::front;
 
@@ -58,13 +59,18 @@ impl Asked {
         let Authenticated(session) = Authenticated::from_request_parts(&mut head, &api).await?;
         let (mut request, filter) = {
             let parameters = Parameters::of(&head.uri);
-            (parse(&parameters)?, parameters.get("filter").map(Box::from))
+            let request = parse(&parameters)?;
+            let filter = parameters.get("filter");
+            (request, filter.map(|filter| api.0.filters.find(filter, &session)))
         };
         // It lies in the buffer from which the request was read. When nothing does any more, the connection reads on in the same
         // buffer, and does not take another 8 kB for as long as the long-poll waits.
         drop(head);
         if let Some(filter) = filter {
-            request.filter = filter::named_by(filter, &api.0.engine, &session).await?;
+            request.filter = match filter? {
+                Found::Known(filter) => filter,
+                Found::Stored(id) => api.0.filters.look_up(id, &api.0.engine, &session).await?,
+            };
         }
         Ok(Self {
             api,
@@ -107,21 +113,20 @@ fn wait(asked: Asked) -> impl Future<Output = Result<SyncBody, MatrixError>> + S
 
 /// All but the filter, which may have to be looked up.
 fn parse(parameters: &Parameters<'_>) -> Result<SyncRequest, MatrixError> {
-    let timeout = parameters
-        .get("timeout")
-        .map_or(Ok(Duration::ZERO), parse_timeout)?;
-    let set_presence = match parameters.get("set_presence") {
+    let get = |name| parameters.get(name).map(Value::decoded);
+    let timeout = get("timeout").map_or(Ok(Duration::ZERO), |timeout| parse_timeout(&timeout))?;
+    let set_presence = match get("set_presence").as_deref() {
         None | Some("online") => SetPresence::Online,
         Some("unavailable") => SetPresence::Unavailable,
         Some("offline") => SetPresence::Offline,
         Some(_) => return Err(must_be("set_presence", "one of online, unavailable, offline")),
     };
-    let full_state = match parameters.get("full_state") {
+    let full_state = match get("full_state").as_deref() {
         None | Some("false") => false,
         Some("true") => true,
         Some(_) => return Err(must_be("full_state", "true or false")),
     };
-    let since = match parameters.get("since") {
+    let since = match get("since") {
         None => None,
         Some(since) => Some(
             since

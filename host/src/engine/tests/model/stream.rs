@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use presence_router_api::PresenceState::Offline;
 
 use crate::delivery::PresenceFilter;
-use crate::engine::tests::kit::{Client, USERS, id, key};
+use crate::engine::tests::kit::{Client, USERS, all_but, key};
 use crate::engine::tests::model::case::Device;
 use crate::engine::tests::model::sight::{Sight, Users, has, names, number_of};
 use crate::engine::{Engine, SyncAnswer};
@@ -75,10 +75,7 @@ impl Stream {
     }
 
     fn wanted(&self) -> PresenceFilter {
-        PresenceFilter {
-            not_senders: names(self.filter).into_iter().map(id).collect(),
-            ..PresenceFilter::default()
-        }
+        all_but(names(self.filter))
     }
 
     pub(super) fn wants(&self, user: usize) -> bool {
