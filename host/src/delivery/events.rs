@@ -1,9 +1,11 @@
 //! The events of an answer: made for it alone, or shared with the answers of others who are told the same.
 
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use serde::ser::Error;
 use serde::{Serialize, Serializer};
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::delivery::PresenceEvent;
 
@@ -14,7 +16,14 @@ pub struct Events(Held);
 #[derive(Debug, Clone)]
 enum Held {
     Alone(Vec<PresenceEvent>),
-    Shared(Arc<Vec<PresenceEvent>>),
+    Shared(Arc<Shared>),
+}
+
+#[derive(Debug, Clone)]
+struct Shared {
+    events: Vec<PresenceEvent>,
+    /// As the first of those who share them has written them.
+    json: OnceLock<Box<RawValue>>,
 }
 
 impl Events {
@@ -24,7 +33,10 @@ impl Events {
         match self.0 {
             // There is nothing to share.
             Held::Alone(events) if events.is_empty() => Self::default(),
-            Held::Alone(events) => Self(Held::Shared(Arc::new(events))),
+            Held::Alone(events) => Self(Held::Shared(Arc::new(Shared {
+                events,
+                json: OnceLock::new(),
+            }))),
             Held::Shared(_) => self,
         }
     }
@@ -33,7 +45,10 @@ impl Events {
     pub fn into_vec(self) -> Vec<PresenceEvent> {
         match self.0 {
             Held::Alone(events) => events,
-            Held::Shared(events) => Arc::unwrap_or_clone(events),
+            Held::Shared(shared) => match Arc::try_unwrap(shared) {
+                Ok(shared) => shared.events,
+                Err(shared) => shared.events.clone(),
+            },
         }
     }
 }
@@ -56,7 +71,7 @@ impl Deref for Events {
     fn deref(&self) -> &[PresenceEvent] {
         match &self.0 {
             Held::Alone(events) => events,
-            Held::Shared(events) => events,
+            Held::Shared(shared) => &shared.events,
         }
     }
 }
@@ -79,7 +94,61 @@ impl<'a> IntoIterator for &'a Events {
 }
 
 impl Serialize for Events {
+    /// As a list, by `serde_json` alone: what is shared is written once, and is not of another format.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(&**self)
+        match &self.0 {
+            Held::Alone(events) => events.serialize(serializer),
+            Held::Shared(shared) => shared.json().map_err(S::Error::custom)?.serialize(serializer),
+        }
+    }
+}
+
+impl Shared {
+    fn json(&self) -> serde_json::Result<&RawValue> {
+        if let Some(json) = self.json.get() {
+            return Ok(json);
+        }
+        // Another may have written the same meanwhile.
+        let json = to_raw_value(&self.events)?;
+        Ok(self.json.get_or_init(|| json))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use presence_router_api::UserId;
+
+    use super::*;
+    use crate::delivery::PresenceContent;
+    use crate::presence::UserPresence;
+
+    fn check(events: &Events) {
+        let expected = serde_json::to_string(&**events).expect("serializes");
+        assert_eq!(serde_json::to_string(events).expect("serializes"), expected);
+    }
+
+    #[test]
+    fn shared_events_are_written_once_and_as_any_others() {
+        let event = |name: &str| PresenceEvent {
+            sender: UserId::parse(name).expect("valid"),
+            content: PresenceContent::at(&UserPresence::OFFLINE, 0),
+        };
+        let alone = Events::from(vec![event("@a:x"), event("@b:x")]);
+        check(&alone);
+        let (shared, other) = (alone.clone().shared(), alone.shared());
+        let reader = shared.clone();
+        for events in [&shared, &reader, &other, &Events::default().shared()] {
+            check(events);
+        }
+        let written = |events: &Events| match &events.0 {
+            Held::Alone(_) => panic!("not shared"),
+            Held::Shared(shared) => shared.json().expect("written").get().as_ptr(),
+        };
+        assert_eq!(written(&shared), written(&reader));
+        assert_ne!(written(&shared), written(&other));
+        let mut changed = reader.into_vec();
+        changed.push(event("@c:x"));
+        check(&changed.into());
+        check(&shared);
     }
 }

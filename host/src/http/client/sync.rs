@@ -11,9 +11,9 @@ use axum::handler::Handler;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Then, ready};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use crate::delivery::{Events as PresenceEvents, PresenceFilter};
+use crate::delivery::{Events as PresenceEvents, PresenceFilter, SyncToken};
 use crate::engine::{Session, SetPresence, SyncAnswer, SyncRequest};
 use crate::http::client::auth::Authenticated;
 use crate::http::client::query::{Parameters, Value};
@@ -164,7 +164,8 @@ fn must_be(name: &str, what: &str) -> MatrixError {
 /// clients take their absence for a loss of keys. `rooms` and the rest are optional, and none of ours.
 #[derive(Serialize)]
 pub(super) struct SyncBody {
-    next_batch: String,
+    #[serde(serialize_with = "as_text")]
+    next_batch: SyncToken,
     #[serde(skip_serializing_if = "Option::is_none")]
     presence: Option<Events>,
     device_one_time_keys_count: KeyCounts,
@@ -181,10 +182,14 @@ struct KeyCounts {
     signed_curve25519: u32,
 }
 
+fn as_text<S: Serializer>(token: &SyncToken, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(token)
+}
+
 impl From<SyncAnswer> for SyncBody {
     fn from(answer: SyncAnswer) -> Self {
         Self {
-            next_batch: answer.next_batch.to_string(),
+            next_batch: answer.next_batch,
             presence: (!answer.events.is_empty()).then_some(Events {
                 events: answer.events,
             }),
