@@ -63,6 +63,7 @@ impl Waiting {
     }
 
     /// How many users wait.
+    #[cfg(test)]
     pub fn user_count(&self) -> usize {
         self.seats.lock().user_count()
     }
@@ -185,6 +186,7 @@ mod tests {
     use std::time::Duration;
 
     use futures_util::FutureExt;
+    use tokio::task::JoinHandle;
     use tokio::time::timeout;
 
     use super::*;
@@ -193,6 +195,11 @@ mod tests {
 
     fn users(users: impl Iterator<Item = u32>) -> Vec<UserKey> {
         users.map(UserKey).collect()
+    }
+
+    fn ring(waiting: &Arc<Waiting>) -> JoinHandle<()> {
+        let waiting = Arc::clone(waiting);
+        tokio::spawn(async move { waiting.ring().await })
     }
 
     fn wait(waiting: &Waiting, user: u32, until: Option<Instant>) -> Wait<'_> {
@@ -268,10 +275,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_is_told_when_their_time_is_over_whoever_waits_beside_them() {
         let waiting = Arc::new(Waiting::default());
-        let ringing = {
-            let waiting = Arc::clone(&waiting);
-            tokio::spawn(async move { waiting.ring().await })
-        };
+        let ringing = ring(&waiting);
         let began = Instant::now();
         // Of one user and of others, longer and shorter than those before.
         let waits = [(1, 30), (1, 10), (2, 20), (1, 40), (2, 5), (3, 30)];
@@ -291,10 +295,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_waits_again_and_again_is_told_when_the_last_time_is_over() {
         let waiting = Arc::new(Waiting::default());
-        let ringing = {
-            let waiting = Arc::clone(&waiting);
-            tokio::spawn(async move { waiting.ring().await })
-        };
+        let ringing = ring(&waiting);
         for _ in 0..100 {
             let wait = wait(&waiting, 1, Some(Instant::now() + 30 * SECOND));
             tokio::time::sleep(SECOND).await;

@@ -58,6 +58,7 @@ enum State {
 }
 
 impl Seats {
+    #[cfg(test)]
     pub(super) fn user_count(&self) -> usize {
         self.by_user.values().filter(|seat| seat.newest.is_some()).count()
     }

@@ -326,11 +326,16 @@ async fn serve_who_syncs_while_the_module_is_away() -> (Routed, Client) {
     let (alice, mut eve) = (server.client("alice"), server.client("eve"));
     alice.put(Busy, "").await;
     server.routed("alice").await;
+    go_for_long(&mut server, &mut eve).await;
+    (server, eve)
+}
+
+/// The module is detached, and what it had routed is put aside. Eve syncs, and is told nothing.
+async fn go_for_long(server: &mut Routed, eve: &mut Client) {
     server.detach();
     server.pass_until_parked().await;
     assert!(eve.sync().await.is_empty());
     server.puppets.clear();
-    (server, eve)
 }
 
 #[tokio::test(start_paused = true)]
@@ -363,10 +368,7 @@ async fn who_did_not_read_what_a_module_had_routed_before_it_went_is_told_when_i
     assert!(eve.sync().await.is_empty());
     alice.put(Busy, "").await;
     server.routed("alice").await;
-    server.detach();
-    server.pass_until_parked().await;
-    assert!(eve.sync().await.is_empty());
-    server.puppets.clear();
+    go_for_long(&mut server, &mut eve).await;
     server = server.attach(&TO_EVE.puppet()).await;
     server.routed("alice").await;
     assert_eq!(eve.sync().await, ["alice busy"]);

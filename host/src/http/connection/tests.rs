@@ -150,4 +150,11 @@ impl Waiting {
             "done"
         })
     }
+
+    /// A client that has just asked it.
+    async fn asked(&self) -> Client {
+        let mut client = Client::of(self.handler());
+        client.send(GET).await;
+        client
+    }
 }

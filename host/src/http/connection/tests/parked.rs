@@ -37,8 +37,7 @@ async fn a_parked_request_is_answered_and_so_is_the_next_one() {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_answered_within_the_interval_is_not_parked() {
     let waiting = Waiting::default();
-    let mut client = Client::of(waiting.handler());
-    client.send(GET).await;
+    let mut client = waiting.asked().await;
     sleep(LOOK_INTERVAL / 10 * 9).await;
     assert!(!client.is_folded());
     waiting.go.notify_one();
@@ -48,8 +47,7 @@ async fn a_request_that_is_answered_within_the_interval_is_not_parked() {
 #[tokio::test(start_paused = true)]
 async fn a_request_is_dropped_when_its_client_goes_while_it_is_parked() {
     let waiting = Waiting::default();
-    let mut client = Client::of(waiting.handler());
-    client.send(GET).await;
+    let client = waiting.asked().await;
     client.folded().await;
     drop(client.stream);
     timeout(TOO_LONG, client.served)
@@ -63,8 +61,7 @@ async fn a_request_is_dropped_when_its_client_goes_while_it_is_parked() {
 async fn what_is_sent_behind_a_parked_request_is_answered_after_it() {
     for pause in [Duration::ZERO, LONG] {
         let waiting = Waiting::default();
-        let mut client = Client::of(waiting.handler());
-        client.send(GET).await;
+        let mut client = waiting.asked().await;
         sleep(pause).await;
         client.send("GET /second HTTP/1.1\r\n").await;
         client.folded().await;
@@ -83,8 +80,7 @@ async fn what_is_sent_behind_a_parked_request_is_answered_after_it() {
 async fn a_parked_request_is_answered_when_the_server_stops_and_its_connection_is_closed() {
     for answered_before in [false, true] {
         let waiting = Waiting::default();
-        let mut client = Client::of(waiting.handler());
-        client.send(GET).await;
+        let mut client = waiting.asked().await;
         client.folded().await;
         if answered_before {
             waiting.go.notify_one();
@@ -107,8 +103,7 @@ async fn a_parked_request_is_answered_when_the_server_stops_and_its_connection_i
 #[tokio::test(start_paused = true)]
 async fn a_parked_request_that_never_ends_is_cut_off_at_the_drain_deadline() {
     let waiting = Waiting::default();
-    let mut client = Client::of(waiting.handler());
-    client.send(GET).await;
+    let client = waiting.asked().await;
     client.folded().await;
     let stopped = Instant::now();
     client.shutdown.cancel();
@@ -247,8 +242,7 @@ async fn a_panic_of_a_parked_request_is_answered() {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_hyper_has_is_answered_before_the_server_stops() {
     let waiting = Waiting::default();
-    let mut client = Client::of(waiting.handler());
-    client.send(GET).await;
+    let mut client = waiting.asked().await;
     sleep(LOOK_INTERVAL / 2).await;
     client.shutdown.cancel();
     sleep(LONG).await;
