@@ -72,8 +72,7 @@ impl KnownFilters {
     ) -> Result<PresenceFilter, MatrixError> {
         let text = engine.filter(session, id).await?.ok_or_else(no_such_filter)?;
         let filter = filter::parse(&text)?;
-        self.stored
-            .insert((session.user_id.clone(), id), filter.clone());
+        self.stored.insert((session.user_id.clone(), id), filter.clone());
         Ok(filter)
     }
 }
@@ -103,7 +102,10 @@ mod tests {
         let (filters, engine) = (KnownFilters::default(), services().engine);
         let alice = engine.session(ALICE).await.expect("known");
         let json = r#"{"presence":{"senders":[]}}"#;
-        let id = engine.put_filter(&alice, json.to_owned()).await.expect("is stored");
+        let id = engine
+            .put_filter(&alice, json.to_owned())
+            .await
+            .expect("is stored");
         let find = |session| find(&filters, &id.to_string(), session).expect("a number");
         assert!(matches!(find(&alice), Found::Stored(asked) if asked == id));
         let looked_up = filters.look_up(id, &engine, &alice).await.expect("is there");

@@ -15,10 +15,10 @@ use serde::{Serialize, Serializer};
 
 use crate::delivery::{Events as PresenceEvents, PresenceFilter, SyncToken};
 use crate::engine::{Session, SetPresence, SyncAnswer, SyncRequest};
-use crate::http::client::auth::Authenticated;
-use crate::http::client::query::{Parameters, Value};
 use crate::http::client::ClientApi;
+use crate::http::client::auth::Authenticated;
 use crate::http::client::known_filters::Found;
+use crate::http::client::query::{Parameters, Value};
 use crate::http::error::MatrixError;
 use crate::http::front;
 
