@@ -36,11 +36,7 @@ def latency(work):
         put(work, mine, layouts.HALL, WRITERS, seconds=2)
         rate = 10 * SYNAPSE_RATE
         load = {"warmup": 2, "rate": rate, "syncers": SYNCERS}
-
-        def measure():
-            return [put(work, mine, layouts.HALL, WRITERS, seconds=5, **load)]
-
-        runs = [run for _ in range(ROUNDS) for run in work.patience.quietest(measure)]
+        runs = [_quietest(work, mine, layouts.HALL, 5, **load) for _ in range(ROUNDS)]
     with synapse(work, audience=1) as other:
         put(work, other, layouts.HALL, WRITERS, seconds=4)
         runs.append(put(work, other, layouts.HALL, WRITERS, seconds=12, warmup=3, rate=SYNAPSE_RATE, syncers=SYNCERS))
@@ -80,21 +76,16 @@ def fan_out(work):
         ],
         [],
     )
-
-    def quietest(server, layout, seconds, **load):
-        """What decides is measured again when it was disturbed, theirs as ours."""
-        return work.patience.quietest(lambda: [put(work, server, layout, WRITERS, seconds=seconds, **load)])[0]
-
     with ours(work, audience=1) as mine:
         warm = {"syncers": 200, "warmup": 2}
-        closed = quietest(mine, layouts.FAN, 6, **warm)
+        closed = _quietest(work, mine, layouts.FAN, 6, **warm)
         apart = put(work, mine, layouts.FAN, WRITERS, seconds=6, rate=SYNAPSE_RATE, **warm)
         ten_times = put(work, mine, layouts.FAN, WRITERS, seconds=6, rate=10 * SYNAPSE_RATE, **warm)
         busy = put(work, mine, layouts.FAN, WRITERS, seconds=6, rate=50 * SYNAPSE_RATE, **warm)
     with synapse(work, audience=1) as other:
         put(work, other, layouts.FAN, WRITERS, seconds=4)
-        slow = quietest(other, layouts.HALL, 10, warmup=3, rate=SYNAPSE_RATE, syncers=SYNCERS)
-        pressed = quietest(other, layouts.FAN, 10, warmup=3, syncers=200)
+        slow = _quietest(work, other, layouts.HALL, 10, warmup=3, rate=SYNAPSE_RATE, syncers=SYNCERS)
+        pressed = _quietest(work, other, layouts.FAN, 10, warmup=3, syncers=200)
     xmpp = [_prosody(work, 0), _prosody(work, SYNAPSE_RATE)]
     runs = [closed, apart, ten_times, busy, slow, pressed]
     report.runs = runs + xmpp
@@ -133,6 +124,11 @@ def fan_out(work):
         ),
     ]
     return report
+
+
+def _quietest(work, server, layout, seconds, **load):
+    """What decides is measured again when it was disturbed."""
+    return work.patience.quietest(lambda: [put(work, server, layout, WRITERS, seconds=seconds, **load)])[0]
 
 
 def _load(rate):
