@@ -19,7 +19,7 @@ enum Held {
     Shared(Arc<Shared>),
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Shared {
     events: Vec<PresenceEvent>,
     /// As the first of those who share them has written them.

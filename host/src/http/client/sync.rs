@@ -61,13 +61,14 @@ impl Asked {
             let parameters = Parameters::of(&head.uri);
             let request = parse(&parameters)?;
             let filter = parameters.get("filter");
-            (request, filter.map(|filter| api.0.filters.find(filter, &session)))
+            let find = |filter| api.0.filters.find(filter, &session);
+            (request, filter.map(find).transpose()?)
         };
         // It lies in the buffer from which the request was read. When nothing does any more, the connection reads on in the same
         // buffer, and does not take another 8 kB for as long as the long-poll waits.
         drop(head);
-        if let Some(filter) = filter {
-            request.filter = match filter? {
+        if let Some(found) = filter {
+            request.filter = match found {
                 Found::Known(filter) => filter,
                 Found::Stored(id) => api.0.filters.look_up(id, &api.0.engine, &session).await?,
             };
